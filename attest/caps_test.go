@@ -1,0 +1,141 @@
+package attest
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"apocryph/proto/attestpb"
+	"apocryph/proto/status"
+)
+
+func asStatus(err error, target **status.Error) bool { return errors.As(err, target) }
+
+func wantFault(t *testing.T, err error, reason, field string) {
+	t.Helper()
+	var e *status.Error
+	if !asStatus(err, &e) || e.Code != status.InvalidArgument || e.Reason != reason {
+		t.Fatalf("got %v, want invalid_argument %s", err, reason)
+	}
+	if !slices.ContainsFunc(e.Faults, func(f status.Fault) bool { return f.Field == field }) {
+		t.Errorf("got %v, want a fault of %s", e.Faults, field)
+	}
+}
+
+func softEvidence() Evidence {
+	return Evidence{Type: Soft, Report: make([]byte, 1184), Certificates: [][]byte{{1}, {2}, {3}}}
+}
+
+func tpmEvidence() Evidence {
+	return Evidence{Type: TPM2, TPM: &TPMQuote{
+		Quoted: []byte{1}, Signature: []byte{2}, ActivationProof: make([]byte, 32),
+		PCRs: []PCR{{Bank: "sha256", Index: 0, Value: make([]byte, 32)}, {Bank: "sha384", Index: 23, Value: make([]byte, 48)}},
+	}}
+}
+
+func TestEvidenceRoundTrip(t *testing.T) {
+	want := []Evidence{softEvidence(), tpmEvidence()}
+	got, err := EvidenceFromWire(EvidenceToWire(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEvidenceRefuses(t *testing.T) {
+	many := func(n int) [][]byte {
+		out := make([][]byte, n)
+		for i := range out {
+			out[i] = []byte{1}
+		}
+		return out
+	}
+	tests := map[string]struct {
+		from   func() Evidence
+		change func(*Evidence)
+		field  string
+	}{
+		"no type":            {softEvidence, func(e *Evidence) { e.Type = "" }, "type"},
+		"unknown type":       {softEvidence, func(e *Evidence) { e.Type = "sgx" }, "type"},
+		"no report":          {softEvidence, func(e *Evidence) { e.Report = nil }, "report"},
+		"long report":        {softEvidence, func(e *Evidence) { e.Report = make([]byte, MaxReport+1) }, "report"},
+		"many certificates":  {softEvidence, func(e *Evidence) { e.Certificates = many(9) }, "certificates"},
+		"empty certificate":  {softEvidence, func(e *Evidence) { e.Certificates[1] = nil }, "certificates[1]"},
+		"long certificate":   {softEvidence, func(e *Evidence) { e.Certificates[0] = make([]byte, MaxCertificate+1) }, "certificates[0]"},
+		"quote on soft":      {softEvidence, func(e *Evidence) { e.TPM = &TPMQuote{} }, "tpm"},
+		"no quote":           {tpmEvidence, func(e *Evidence) { e.TPM = nil }, "tpm"},
+		"report on tpm":      {tpmEvidence, func(e *Evidence) { e.Report = []byte{1} }, "report"},
+		"certificate on tpm": {tpmEvidence, func(e *Evidence) { e.Certificates = many(1) }, "certificates"},
+		"no quoted":          {tpmEvidence, func(e *Evidence) { e.TPM.Quoted = nil }, "tpm.quoted"},
+		"long quoted":        {tpmEvidence, func(e *Evidence) { e.TPM.Quoted = make([]byte, MaxQuoted+1) }, "tpm.quoted"},
+		"no signature":       {tpmEvidence, func(e *Evidence) { e.TPM.Signature = nil }, "tpm.signature"},
+		"no proof":           {tpmEvidence, func(e *Evidence) { e.TPM.ActivationProof = nil }, "tpm.activation_proof"},
+		"long proof":         {tpmEvidence, func(e *Evidence) { e.TPM.ActivationProof = make([]byte, 33) }, "tpm.activation_proof"},
+		"many registers":     {tpmEvidence, func(e *Evidence) { e.TPM.PCRs = make([]PCR, 25) }, "tpm.pcrs"},
+		"unknown bank":       {tpmEvidence, func(e *Evidence) { e.TPM.PCRs[0].Bank = "sha1" }, "tpm.pcrs[0].bank"},
+		"short register":     {tpmEvidence, func(e *Evidence) { e.TPM.PCRs[0].Value = []byte{1} }, "tpm.pcrs[0].value"},
+		"register 24":        {tpmEvidence, func(e *Evidence) { e.TPM.PCRs[1].Index = 24 }, "tpm.pcrs[1].index"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			e := tt.from()
+			tt.change(&e)
+			_, err := EvidenceFromWire(EvidenceToWire([]Evidence{e}))
+			wantFault(t, err, "attest.evidence", tt.field)
+		})
+	}
+	if _, err := EvidenceFromWire(make([]*attestpb.Evidence, MaxEvidence+1)); status.ReasonOf(err) != "attest.evidence" {
+		t.Errorf("too many: got %v", err)
+	}
+	if _, err := EvidenceFromWire([]*attestpb.Evidence{nil}); status.ReasonOf(err) != "attest.evidence" {
+		t.Errorf("nil: got %v", err)
+	}
+}
+
+func TestIdentityWire(t *testing.T) {
+	want := TPMIdentity{EKCertificates: [][]byte{{1}, {2}}, EKPublic: []byte{3}, AKPublic: []byte{4}}
+	got, err := IdentityFromWire(IdentityToWire(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	_, err = IdentityFromWire(nil)
+	for _, field := range []string{"ek_certificates", "ek_public", "ak_public"} {
+		wantFault(t, err, "attest.identity", field)
+	}
+	want.EKCertificates[1] = make([]byte, MaxCertificate+1)
+	_, err = IdentityFromWire(IdentityToWire(want))
+	wantFault(t, err, "attest.identity", "ek_certificates[1]")
+}
+
+func TestActivationWire(t *testing.T) {
+	want := Activation{CredentialBlob: []byte{1}, EncryptedSecret: []byte{2}}
+	got, err := ActivationFromWire(ActivationToWire(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	_, err = ActivationFromWire(nil)
+	wantFault(t, err, "attest.activation", "credential_blob")
+	want.EncryptedSecret = make([]byte, MaxCredential+1)
+	_, err = ActivationFromWire(ActivationToWire(want))
+	wantFault(t, err, "attest.activation", "encrypted_secret")
+}
+
+func TestVerdictFailed(t *testing.T) {
+	v := Verdict{Checks: []Check{{Code: "a", OK: true}, {Code: "b"}, {Code: "c"}}}
+	if c, ok := v.Failed(); !ok || c.Code != "b" {
+		t.Errorf("got %v %v, want b", c, ok)
+	}
+	if _, ok := (Verdict{Checks: v.Checks[:1]}).Failed(); ok {
+		t.Error("a verdict without a failed check has one")
+	}
+}

@@ -1,0 +1,116 @@
+package policy
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"apocryph/attest"
+)
+
+// bootPCRs are the registers that [FromResult] pins: firmware, option ROMs,
+// boot loader and secure boot. The others change with settings, disks or every
+// pod, and pinning them would only teach people to pin anew without looking.
+var bootPCRs = []uint32{0, 2, 4, 7}
+
+// FromResult writes down what providers showed, one reference set each, as an
+// unverified policy. Debugging and migration cannot be written down, so a
+// machine with either fails its own policy. Results that are nil or that this
+// version cannot compare (tdx) are left out; without any, nothing passes.
+func FromResult(results []*attest.Result) *Policy {
+	p := &Policy{Version: 1, Unverified: true, Freshness: Freshness{MaxAge: DefaultMaxAge}}
+	for _, r := range results {
+		switch {
+		case r == nil:
+		case r.Level == attest.LevelSNP && r.SNP != nil:
+			p.add(fromSNP(r.SNP))
+		case r.Level == attest.LevelSoft && r.SNP != nil:
+			p.Dev.SoftCA = withPrint(p.Dev.SoftCA, r.SNP.RootFingerprint)
+			p.add(fromSoft(r.SNP))
+		case (r.Level == attest.LevelTPMIdentity || r.Level == attest.LevelTPMMeasuredBoot) && r.TPM != nil:
+			p.Trust.EKRoots = withPrint(p.Trust.EKRoots, r.TPM.EKRootFingerprint)
+			p.add(fromTPM(r.TPM))
+		}
+	}
+	return p
+}
+
+// add appends a set that is not there yet, under a name of its own.
+func (p *Policy) add(s ReferenceSet) {
+	name, same := s.Name, 1
+	for i := 0; i < len(p.Reference); i++ {
+		other := p.Reference[i]
+		if other.Name != s.Name {
+			continue
+		}
+		if equalSets(s, other) {
+			return
+		}
+		same++
+		s.Name, i = fmt.Sprintf("%s-%d", name, same), -1
+	}
+	p.Reference = append(p.Reference, s)
+	if l := s.level(); !p.accepts(l) {
+		p.Trust.Levels = append(p.Trust.Levels, l)
+	}
+}
+
+func equalSets(a, b ReferenceSet) bool {
+	var wa, wb writer
+	wa.set(&a)
+	wb.set(&b)
+	return wa.b.String() == wb.b.String()
+}
+
+func fromSNP(f *attest.SNPFacts) ReferenceSet {
+	s := ReferenceSet{
+		TEE: attest.SEVSNP, Measurement: [][]byte{bytes.Clone(f.Measurement)},
+		GuestPolicy: GuestPolicy{SMT: f.SMT}, VMPL: f.VMPL,
+	}
+	id := f.Measurement
+	if len(f.ChipID) > 0 && !zero(f.ChipID) {
+		s.ChipIDs, id = [][]byte{bytes.Clone(f.ChipID)}, f.ChipID
+	}
+	if t := lowest(f); knownProduct(f.Product) && t != (TCB{}) {
+		s.MinTCB = &t
+	}
+	s.Name = setNameOf("sev-snp", id)
+	return s
+}
+
+// fromSoft pins the program; the machine is known by its CA.
+func fromSoft(f *attest.SNPFacts) ReferenceSet {
+	return ReferenceSet{
+		Name: setNameOf("soft", f.Measurement), TEE: attest.Soft,
+		Measurement: [][]byte{bytes.Clone(f.Measurement)},
+		GuestPolicy: GuestPolicy{SMT: f.SMT}, VMPL: f.VMPL,
+	}
+}
+
+func fromTPM(f *attest.TPMFacts) ReferenceSet {
+	s := ReferenceSet{Name: setNameOf("tpm2", f.EKFingerprint[:]), TEE: attest.TPM2, EK: [][32]byte{f.EKFingerprint}}
+	for _, bank := range []string{"sha256", "sha384"} {
+		values := map[uint32][][]byte{}
+		for _, q := range f.PCRs {
+			if q.Bank == bank && slices.Contains(bootPCRs, q.Index) {
+				values[q.Index] = [][]byte{bytes.Clone(q.Value)}
+			}
+		}
+		if len(values) > 0 {
+			s.PCRs = &PCRs{Bank: bank, Values: values}
+			break
+		}
+	}
+	return s
+}
+
+func setNameOf(kind string, id []byte) string {
+	return fmt.Sprintf("%s-%x", kind, id[:min(len(id), 4)])
+}
+
+func withPrint(list [][32]byte, f [32]byte) [][32]byte {
+	if f == [32]byte{} || slices.Contains(list, f) {
+		return list
+	}
+	return append(list, f)
+}

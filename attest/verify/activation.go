@@ -1,0 +1,106 @@
+package verify
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"apocryph/attest"
+	"apocryph/attest/tpmtemplate"
+	"apocryph/proto/status"
+)
+
+// secretSize is in bytes; a credential may be as long as the endorsement key's
+// name hash, which is 32 at least.
+const secretSize = 32
+
+// Expected is what a quote must show after an activation. It holds a secret:
+// keep it in memory for one exchange and use it once.
+type Expected struct {
+	// PCRs are the registers of the SHA-256 bank that the quote must cover, no
+	// more and no less, ascending. NewActivation sets [tpmtemplate.QuotePCRs].
+	PCRs []uint32
+
+	complete bool
+	secret   [secretSize]byte
+	akName   []byte
+	ak       *ecdsa.PublicKey
+	facts    attest.TPMFacts
+	anchor   attest.Anchor
+	checks   []attest.Check
+}
+
+// Checks are the steps that [NewActivation] made. [Evidence] repeats them in its
+// result.
+func (e *Expected) Checks() []attest.Check { return slices.Clone(e.checks) }
+
+// AKName is the attestation key's name, 34 bytes.
+func (e *Expected) AKName() []byte { return bytes.Clone(e.akName) }
+
+// String keeps the secret out of logs.
+func (e *Expected) String() string { return "expected quote of " + short(e.akName) }
+
+// GoString keeps the secret out of logs.
+func (e *Expected) GoString() string { return e.String() }
+
+// NewActivation verifies who a TPM says it is (the endorsement key's chain, the
+// attestation key's public area) and encrypts a fresh secret from rand, which
+// must be cryptographic, to it: the prover sees the secret only if one TPM holds
+// both keys.
+//
+// On failure the error is as that of [Evidence] and the returned expectation
+// holds the checks up to the one that failed; Evidence does not accept it.
+func NewActivation(id attest.TPMIdentity, roots Roots, rand io.Reader, now time.Time) (act attest.Activation, want *Expected, err error) {
+	s := &steps{anchor: attest.AnchorSelf}
+	want = &Expected{PCRs: tpmtemplate.QuotePCRs()}
+	defer func() {
+		if r := recover(); r != nil {
+			act, err = attest.Activation{}, s.fail(codeInternal, "a panic in a parser", "an identity that can be read", fmt.Errorf("recovered: %v", r))
+		}
+		want.checks, want.anchor = s.checks, s.anchor
+		want.complete = err == nil
+	}()
+	if err := id.Check(); err != nil {
+		return act, want, s.malformed(err)
+	}
+	chain, err := checkEKChain(s, id.EKCertificates, roots, now)
+	if err != nil {
+		return act, want, err
+	}
+	ekArea, ek, err := tpmtemplate.ParseEK(id.EKPublic)
+	if err != nil {
+		return act, want, s.fail(codeEKChain, "an endorsement key of unknown form", "one of the TCG's templates", err)
+	}
+	if !tpmtemplate.SameKey(ek, chain.leaf.PublicKey) {
+		return act, want, s.fail(codeEKChain, "an endorsement key that is not the certificate's", "the certified key", nil)
+	}
+	ak, name, err := tpmtemplate.ParseAK(id.AKPublic)
+	if err != nil {
+		return act, want, s.fail(codeAKArea, "an attestation key of another form", "the template of a restricted key that was made in the TPM and cannot leave it", err)
+	}
+	s.pass(codeAKArea, "name "+short(name))
+	want.ak, want.akName = ak, name
+	want.facts = attest.TPMFacts{
+		EKFingerprint:     sha256.Sum256(chain.leaf.RawSubjectPublicKeyInfo),
+		EKRootFingerprint: chain.root,
+		AKName:            name,
+	}
+	if _, err := io.ReadFull(rand, want.secret[:]); err != nil {
+		return act, want, status.Wrap(err, status.Internal, "internal", "reading randomness")
+	}
+	kem, err := tpm2.ImportEncapsulationKey(ekArea)
+	if err != nil {
+		return act, want, s.fail(codeEKChain, "an endorsement key that cannot encrypt", "a storage key", err)
+	}
+	act.CredentialBlob, act.EncryptedSecret, err = tpm2.CreateCredential(rand, kem, name, want.secret[:])
+	if err != nil {
+		return attest.Activation{}, want, s.fail(codeEKChain, "an endorsement key that cannot encrypt", "a storage key", err)
+	}
+	return act, want, nil
+}
