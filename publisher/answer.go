@@ -1,0 +1,93 @@
+package publisher
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"apocryph/manifest"
+	"apocryph/proto/status"
+)
+
+// answerTimeout is how long a healthy app may take until it answers through
+// the ingress.
+const answerTimeout = 30 * time.Second
+
+// ingressHeader marks what the ingress answered itself, without the app.
+const ingressHeader = "Apocryph-Ingress"
+
+// awaitAnswer returns when every TCP and HTTP endpoint answers from outside.
+func (s *Service) awaitAnswer(ctx context.Context, endpoints []Endpoint, report func(Event)) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	for _, e := range endpoints {
+		if e.Protocol == manifest.UDP {
+			continue
+		}
+		start := time.Now()
+		if err := answers(ctx, e); err != nil {
+			return err
+		}
+		report(Event{Event: "answer", Text: fmt.Sprintf("%s answered after %s", e.URL, time.Since(start).Round(time.Millisecond))})
+	}
+	return nil
+}
+
+func answers(ctx context.Context, e Endpoint) error {
+	delay := 10 * time.Millisecond
+	for {
+		last := ask(ctx, e)
+		if last == nil {
+			return nil
+		}
+		t := time.NewTimer(delay)
+		delay = min(2*delay, time.Second)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return status.New(status.AppFailed, "app.unreachable", "%s does not answer: %v", e.URL, last).
+				WithHint("the pod runs; is the provider's ingress reachable from here?")
+		}
+	}
+}
+
+// ask makes one request, to the dial address and with the URL's host: not
+// every resolver knows the names under a provider's domain.
+func ask(ctx context.Context, e Endpoint) error {
+	var d net.Dialer
+	if e.Protocol != manifest.HTTP {
+		conn, err := d.DialContext(ctx, "tcp", e.Dial)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+	u, err := url.Parse(e.URL)
+	if err != nil {
+		return fmt.Errorf("the provider's url is no url: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{
+		DisableKeepAlives:      true,
+		MaxResponseHeaderBytes: 64 << 10,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, network, e.Dial)
+		},
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if why := resp.Header.Get(ingressHeader); why != "" {
+		return fmt.Errorf("the ingress answers %d: %.200q", resp.StatusCode, why)
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package publisher
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"apocryph/attest"
+	"apocryph/attest/policy"
+	"apocryph/attest/verify"
+	"apocryph/manifest/offer"
+	"apocryph/proto/status"
+)
+
+// attestTimeout bounds one attestation; a hardware TPM takes a second or two.
+const attestTimeout = 45 * time.Second
+
+// Attested is a provider's evidence after appraisal.
+type Attested struct {
+	Provider     Target
+	Result       *attest.Result
+	Verdict      attest.Verdict
+	ClaimsDigest [32]byte
+	// Offer is set where one was asked for, and its signature is good.
+	Offer *offer.Offer
+}
+
+// Attest asks a provider for evidence and appraises it. The error says that
+// the evidence could not be had or is not authentic; a verdict that denies is no error.
+func (s *Service) Attest(ctx context.Context, t Target, p *policy.Policy, purpose attest.Purpose, needs *offer.Needs) (*Attested, error) {
+	ctx, cancel := context.WithTimeout(ctx, attestTimeout)
+	defer cancel()
+	peer, err := s.cfg.Connection.Connect(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	ch := attest.Challenge{Purpose: purpose, VerifierPeer: s.cfg.Peer, ProviderPeer: peer}
+	if _, err := rand.Read(ch.Nonce[:]); err != nil {
+		return nil, fmt.Errorf("making a nonce: %w", err)
+	}
+	roots := RootsOf(p)
+	var expected *verify.Expected
+	got, err := s.cfg.Providers.Attest(ctx, t.ID, AttestRequest{Challenge: ch, Accept: p.AcceptTypes(), Needs: needs},
+		func(id attest.TPMIdentity) (attest.Activation, error) {
+			a, want, err := verify.NewActivation(id, roots, rand.Reader, s.cfg.Now())
+			expected = want
+			return a, err
+		})
+	if err != nil {
+		return nil, err
+	}
+	out := &Attested{Provider: t, ClaimsDigest: attest.ClaimsDigest(got.Claims)}
+	result, err := verify.Evidence(got.Evidence, got.Claims, ch, expected, roots, s.cfg.Now())
+	out.Result = result
+	if err != nil {
+		return out, err
+	}
+	out.Verdict = p.Appraise(result, s.cfg.Now())
+	if needs != nil {
+		if err := s.openOffer(out, got.Offer, *needs); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// openOffer checks that the offer is signed by the attested key, bound into
+// the evidence, and for us.
+func (s *Service) openOffer(a *Attested, signed *offer.Signed, needs offer.Needs) error {
+	if signed == nil {
+		return status.New(status.Untrusted, "offer.missing", "the provider sent no offer with its evidence")
+	}
+	digest := signed.Digest()
+	if !bytes.Equal(digest[:], a.Result.Claims.OfferDigest) {
+		return status.New(status.Untrusted, "offer.unbound", "the offer is not the one that the evidence binds")
+	}
+	o, err := s.readOffer(a.Result.Claims, *signed, needs)
+	if err != nil {
+		return err
+	}
+	a.Offer = &o
+	return nil
+}
+
+func (s *Service) readOffer(claims *attest.Claims, signed offer.Signed, needs offer.Needs) (offer.Offer, error) {
+	o, err := offer.Open(signed, claims.ReceiptPublicKey, s.cfg.Now())
+	if err != nil {
+		return offer.Offer{}, err
+	}
+	want, err := offer.RequestDigest(needs)
+	if err != nil {
+		return offer.Offer{}, err
+	}
+	return o, o.Matches(claims.ProviderPeer, s.cfg.Peer, want)
+}
+
+// Quote asks an attested provider for an offer.
+func (s *Service) Quote(ctx context.Context, a *Attested, needs offer.Needs) (offer.Offer, error) {
+	signed, err := s.cfg.Providers.Quote(ctx, a.Provider.ID, needs)
+	if err != nil {
+		return offer.Offer{}, err
+	}
+	return s.readOffer(a.Result.Claims, signed, needs)
+}
+
+// QuoteOnly asks a provider for an offer without deciding anything: the verdict
+// says whether the policy affirms it. The offer is signed by the attested key
+// where the evidence is authentic at all.
+func (s *Service) QuoteOnly(ctx context.Context, t Target, p *policy.Policy, needs offer.Needs) (offer.Offer, attest.Verdict, error) {
+	result, err := s.Look(ctx, t)
+	if err != nil {
+		return offer.Offer{}, attest.Verdict{}, err
+	}
+	signed, err := s.cfg.Providers.Quote(ctx, t.ID, needs)
+	if err != nil {
+		return offer.Offer{}, attest.Verdict{}, err
+	}
+	o, err := s.readOffer(result.Claims, signed, needs)
+	return o, p.Appraise(result, s.cfg.Now()), err
+}
+
+// Look asks a provider for evidence and trusts whatever roots it shows: for
+// writing a first policy, and for looking at offers. It decides nothing.
+func (s *Service) Look(ctx context.Context, t Target) (*attest.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, attestTimeout)
+	defer cancel()
+	peer, err := s.cfg.Connection.Connect(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	ch := attest.Challenge{Purpose: attest.PurposeProvision, VerifierPeer: s.cfg.Peer, ProviderPeer: peer}
+	if _, err := rand.Read(ch.Nonce[:]); err != nil {
+		return nil, fmt.Errorf("making a nonce: %w", err)
+	}
+	var shown verify.Roots
+	var expected *verify.Expected
+	got, err := s.cfg.Providers.Attest(ctx, t.ID, AttestRequest{Challenge: ch}, func(id attest.TPMIdentity) (attest.Activation, error) {
+		shown = verify.RootsShown(&id, nil)
+		a, want, err := verify.NewActivation(id, shown, rand.Reader, s.cfg.Now())
+		expected = want
+		return a, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if expected == nil {
+		shown = verify.RootsShown(nil, got.Evidence)
+	}
+	return verify.Evidence(got.Evidence, got.Claims, ch, expected, shown, s.cfg.Now())
+}
+
+// Reach connects to a provider.
+func (s *Service) Reach(ctx context.Context, t Target) error {
+	_, err := s.cfg.Connection.Connect(ctx, t)
+	return err
+}
+
+// RootsOf are the trust anchors that a policy brings, beside the built-in ones.
+func RootsOf(p *policy.Policy) verify.Roots {
+	return verify.Roots{SoftCAs: p.SoftCAs(), EKRootFingerprints: p.EKRoots()}
+}
+
+// denied is the error for a verdict that denies.
+func denied(v attest.Verdict) error {
+	c, _ := v.Failed()
+	return status.New(status.Untrusted, "attest.denied", "the provider is not what the policy accepts: %s %s: got %s, want %s", c.Code, c.Name, orNone(c.Got), orNone(c.Want)).
+		WithHint("`publisher attest PROVIDER --explain` shows every check; `publisher policy init --from PROVIDER` writes a policy from what the provider shows")
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "nothing"
+	}
+	return s
+}

@@ -1,0 +1,207 @@
+package publisher
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"apocryph/attest"
+	"apocryph/attest/policy"
+	"apocryph/manifest/offer"
+	"apocryph/proto/status"
+)
+
+const (
+	// searchTime is how long a deploy without a provider looks for one.
+	searchTime = 10 * time.Second
+	// maxCandidates bounds how many providers are attested for one deploy, and
+	// maxParallel how many at once, against adverts made up by the thousand.
+	maxCandidates = 32
+	maxParallel   = 8
+)
+
+// choice is a provider that may take the app: attested, affirmed, with an offer.
+type choice struct {
+	attested *Attested
+	// current is the app as it is deployed there, nil when it is not.
+	current *App
+	// reserved is set when the offer holds its resources already.
+	reserved bool
+}
+
+// choose attests the providers that come into question, best first: the one
+// asked for, else the app's current one, else whoever is cheapest.
+func (s *Service) choose(ctx context.Context, req DeployRequest) ([]*choice, error) {
+	needs := offer.NeedsOf(req.Manifest)
+	t := req.Provider
+	app, err := s.cfg.Apps.Get(ctx, req.Manifest.Name, targetID(t))
+	var current *App
+	switch {
+	case err == nil:
+		current = &app
+		if t == nil {
+			t = &app.Provider
+		} else if len(t.Addrs) == 0 {
+			t.Addrs = app.Provider.Addrs
+		}
+	case status.CodeOf(err) != status.NotFound:
+		return nil, err
+	}
+	if t == nil {
+		return s.cheapest(ctx, req, needs)
+	}
+	needs.Reserve = true
+	a, err := s.appraised(ctx, *t, req, &needs)
+	if err != nil {
+		return nil, err
+	}
+	return []*choice{{attested: a, current: current, reserved: true}}, nil
+}
+
+func targetID(t *Target) ProviderID {
+	if t == nil {
+		return ""
+	}
+	return t.ID
+}
+
+// appraised attests one provider and returns it only when the policy accepts
+// it, its offer included.
+func (s *Service) appraised(ctx context.Context, t Target, req DeployRequest, needs *offer.Needs) (*Attested, error) {
+	req.Report(Event{Event: "attest", Provider: string(t.ID)})
+	a, err := s.Attest(ctx, t, req.Policy, attest.PurposeProvision, needs)
+	if err != nil {
+		return nil, err
+	}
+	req.Report(Event{Event: "verdict", Provider: string(t.ID), Text: policy.SummaryLine(a.Verdict)})
+	if !a.Verdict.Affirmed {
+		return nil, denied(a.Verdict)
+	}
+	if err := acceptable(req.Policy, *a.Offer); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// acceptable refuses an offer that falls short or costs more than the policy allows.
+func acceptable(p *policy.Policy, o offer.Offer) error {
+	if c := p.AppraiseOffer(o.TotalPerHour, o.Asset); !c.OK {
+		return status.New(status.Untrusted, "offer.price", "the offer is not what the policy accepts: %s %s: got %s, want %s", c.Code, c.Name, orNone(c.Got), orNone(c.Want)).
+			WithHint("raise offer.max_price_per_hour in the policy or choose another provider")
+	}
+	return ShortOf(o)
+}
+
+// ShortOf is the refusal for an offer that falls short, nil for one that does not.
+func ShortOf(o offer.Offer) error {
+	if o.Available {
+		return nil
+	}
+	e := status.New(status.ResourceExhausted, "capacity", "the provider cannot hold the app")
+	for _, r := range o.Resources {
+		if r.Offered {
+			continue
+		}
+		if len(e.Faults) == 0 {
+			e.Reason, e.Detail = "capacity."+r.Resource, fmt.Sprintf("the provider has not enough %s: %s", r.Resource, r.Reason)
+		}
+		e.Faults = append(e.Faults, status.Fault{Field: r.Resource, Got: r.Available + " available", Want: r.Requested})
+	}
+	return e.WithHint("ask for less in the manifest's resources, or choose another provider")
+}
+
+// cheapest finds providers and returns those that pass, cheapest first.
+func (s *Service) cheapest(ctx context.Context, req DeployRequest, needs offer.Needs) ([]*choice, error) {
+	req.Report(Event{Event: "find", Text: "looking for providers"})
+	found, err := s.Find(ctx, Query{RuntimeClass: req.Manifest.RuntimeClass})
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, status.New(status.NotFound, "providers.none", "no provider was found").
+			WithHint("name one with --provider, or a DHT node with --bootstrap")
+	}
+	var mu sync.Mutex // guards choices and refusals
+	var choices []*choice
+	var refusals []string
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxParallel)
+	for _, c := range found {
+		group.Go(func() error {
+			a, err := s.appraised(gctx, c.Target, req, &needs)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				refusals = append(refusals, fmt.Sprintf("%s: %s", c.ID, status.Public(err).Detail))
+				return nil
+			}
+			choices = append(choices, &choice{attested: a})
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	if len(choices) == 0 {
+		slices.Sort(refusals)
+		return nil, status.New(status.Untrusted, "providers.none_passes", "none of the %d providers found passes: %s", len(found), strings.Join(refusals, "; ")).
+			WithHint("`publisher attest PROVIDER --explain` shows why")
+	}
+	slices.SortStableFunc(choices, func(a, b *choice) int { return price(a).Cmp(price(b)) })
+	return choices, nil
+}
+
+// Find lists providers by their signed adverts, at most maxCandidates of them.
+func (s *Service) Find(ctx context.Context, q Query) ([]Candidate, error) {
+	ctx, cancel := context.WithTimeout(ctx, searchTime)
+	defer cancel()
+	var found []Candidate
+	err := s.cfg.Finder.Find(ctx, q, func(c Candidate) {
+		if found = append(found, c); len(found) == maxCandidates {
+			cancel()
+		}
+	})
+	if len(found) == 0 && err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("finding providers: %w", err)
+	}
+	return found, nil
+}
+
+// price is the total per hour. One that is no number counts as the highest.
+func price(c *choice) *big.Rat {
+	if r, ok := new(big.Rat).SetString(c.attested.Offer.TotalPerHour); ok {
+		return r
+	}
+	return new(big.Rat).SetInt64(1 << 62)
+}
+
+// reserve makes sure that the provider holds the resources for us.
+func (s *Service) reserve(ctx context.Context, req DeployRequest, c *choice) (offer.Offer, error) {
+	o := *c.attested.Offer
+	if !c.reserved {
+		needs := offer.NeedsOf(req.Manifest)
+		needs.Reserve = true
+		var err error
+		if o, err = s.Quote(ctx, c.attested, needs); err != nil {
+			return offer.Offer{}, err
+		}
+		if err := acceptable(req.Policy, o); err != nil {
+			return offer.Offer{}, err
+		}
+	}
+	req.Report(Event{Event: "quote", Provider: string(c.attested.Provider.ID), Text: priceText(o)})
+	return o, nil
+}
+
+func priceText(o offer.Offer) string {
+	if o.Asset == "" {
+		return "free"
+	}
+	return o.TotalPerHour + " " + o.Asset + " per hour"
+}

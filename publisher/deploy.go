@@ -1,0 +1,291 @@
+package publisher
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"apocryph/attest"
+	"apocryph/attest/keyrelease"
+	"apocryph/attest/policy"
+	"apocryph/manifest"
+	"apocryph/manifest/offer"
+	"apocryph/proto/status"
+)
+
+// DeployRequest is one deploy.
+type DeployRequest struct {
+	// Manifest is a parsed manifest file, Dir the directory its paths start from.
+	Manifest *manifest.Manifest
+	Dir      string
+	// Provider is who shall run it; empty leaves the choice to us.
+	Provider *Target
+	Policy   *policy.Policy
+	// PolicyFile is the policy's bytes, which the provider appraises itself with.
+	PolicyFile []byte
+	Payment    offer.Payment
+	// Platform is what images are chosen for, "linux/amd64".
+	Platform string
+	// Report is called for each step, from one goroutine at a time.
+	Report func(Event)
+}
+
+// Deployed is the outcome of a deploy.
+type Deployed struct {
+	App            App
+	Verdict        attest.Verdict
+	ManifestDigest manifest.Digest
+	PricePerHour   string
+	Asset          string
+}
+
+// Deploy does the main job: it seals the images while it finds and attests a
+// provider, releases the sealed manifest to the attested key alone, and ends
+// when the app answers. Deploying a name again updates it.
+func (s *Service) Deploy(ctx context.Context, req DeployRequest) (*Deployed, error) {
+	req.Report = serial(req.Report)
+	secrets, err := readSecrets(req.Manifest, req.Dir)
+	if err != nil {
+		return nil, err
+	}
+	var sealed []*SealedImage
+	var choices []*choice
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		var err error
+		sealed, err = s.sealImages(gctx, req)
+		return err
+	})
+	group.Go(func() error {
+		var err error
+		choices, err = s.choose(gctx, req)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	order, err := s.pin(ctx, req, sealed, secrets)
+	if err != nil {
+		return nil, err
+	}
+	var refused []error
+	for _, c := range choices {
+		d, err := s.deployTo(ctx, req, c, order, sealed)
+		if err == nil {
+			return d, nil
+		}
+		refused = append(refused, fmt.Errorf("provider %s: %w", c.attested.Provider.ID, err))
+		// Another provider may take what this one has no room for. What the app
+		// itself did wrong it would do there too.
+		if code := status.CodeOf(err); ctx.Err() != nil || code != status.ResourceExhausted && code != status.Unavailable {
+			break
+		}
+	}
+	return nil, joinRefusals(refused)
+}
+
+// pinned is an order and what it was made from.
+type pinned struct {
+	order    Order
+	manifest *manifest.Manifest
+	digest   manifest.Digest
+}
+
+// pin publishes the sealed images and writes their digests into the manifest.
+func (s *Service) pin(ctx context.Context, req DeployRequest, sealed []*SealedImage, secrets map[string]map[string][]byte) (*pinned, error) {
+	m := *req.Manifest
+	m.Containers = append([]manifest.Container(nil), req.Manifest.Containers...)
+	keys := map[string][]byte{}
+	for i, img := range sealed {
+		cid, err := s.cfg.Content.Publish(ctx, img)
+		if err != nil {
+			return nil, fmt.Errorf("publishing the image of container %s: %w", m.Containers[i].Name, err)
+		}
+		img.Image.CID = cid
+		m.Containers[i].Image = img.Image
+		if img.Image.KeyID != "" {
+			keys[img.Image.KeyID] = img.Key
+		}
+		req.Report(Event{Event: "publish", Image: m.Containers[i].Name, Text: cid})
+	}
+	b, err := manifest.Marshal(&m)
+	if err != nil {
+		return nil, err
+	}
+	return &pinned{
+		manifest: &m, digest: manifest.DigestOf(b),
+		order: Order{Manifest: b, Keys: keys, Secrets: secrets, Policy: req.PolicyFile, Payment: req.Payment, PublisherPeer: s.cfg.Peer},
+	}, nil
+}
+
+// sealImages resolves and encrypts the image of every container. Containers
+// with the same reference share one sealed image.
+func (s *Service) sealImages(ctx context.Context, req DeployRequest) ([]*SealedImage, error) {
+	out := make([]*SealedImage, len(req.Manifest.Containers))
+	byRef := map[string]*SealedImage{}
+	for i, c := range req.Manifest.Containers {
+		if have, ok := byRef[c.Image.Ref]; ok {
+			out[i] = have
+			continue
+		}
+		img, err := s.cfg.Resolver.Resolve(ctx, c.Image.Ref, req.Dir, req.Platform)
+		if err != nil {
+			return nil, fmt.Errorf("resolving the image of container %s: %w", c.Name, err)
+		}
+		req.Report(Event{Event: "resolve", Image: c.Name, Text: c.Image.Ref})
+		sealed, err := s.cfg.Sealer.Seal(ctx, img, func(done, total int64) {
+			req.Report(Event{Event: "seal", Image: c.Name, Done: done, Total: total})
+		})
+		if err != nil {
+			return nil, fmt.Errorf("encrypting the image of container %s: %w", c.Name, err)
+		}
+		req.Report(Event{Event: "seal", Image: c.Name, Final: true, Text: sealed.Image.ImageID})
+		byRef[c.Image.Ref], out[i] = sealed, sealed
+	}
+	return out, nil
+}
+
+// deployTo provisions at one provider.
+func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p *pinned, sealed []*SealedImage) (*Deployed, error) {
+	to := c.attested.Provider
+	price, err := s.reserve(ctx, req, c)
+	if err != nil {
+		return nil, err
+	}
+	op, revision, err := s.operation(ctx, to.ID, p.manifest.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, img := range sealed {
+		if err := s.cfg.Content.Grant(ctx, img.Image.CID, to.ID); err != nil {
+			return nil, fmt.Errorf("granting %s to the provider: %w", img.Image.CID, err)
+		}
+	}
+	order := p.order
+	order.OfferID, order.ReservationID, order.ExpectedRevision = price.ID, price.ReservationID, revision
+	app := s.appOf(p, c, sealed)
+	got, err := s.provision(ctx, req, c.attested, op, order, &app)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(got.ManifestDigest, p.digest[:]) {
+		return nil, status.New(status.Untrusted, "provision.digest", "the provider runs another manifest than the one sent")
+	}
+	app.PodID, app.Revision, app.Endpoints, app.URL = got.PodID, got.Revision, got.Endpoints, firstURL(got.Endpoints)
+	app.Pending, app.Updated = nil, s.cfg.Now()
+	// Saved before the app answers: a deploy that is interrupted now can be looked at.
+	if err := s.cfg.Apps.Save(ctx, app); err != nil {
+		return nil, err
+	}
+	if err := s.awaitAnswer(ctx, got.Endpoints, req.Report); err != nil {
+		return nil, err
+	}
+	return &Deployed{App: app, Verdict: c.attested.Verdict, ManifestDigest: p.digest, PricePerHour: price.TotalPerHour, Asset: price.Asset}, nil
+}
+
+// provision seals the order to the attested key, sends it and follows it.
+func (s *Service) provision(ctx context.Context, req DeployRequest, a *Attested, op Operation, order Order, app *App) (Provisioned, error) {
+	plaintext, err := s.cfg.Codec.EncodeOrder(order)
+	if err != nil {
+		return Provisioned{}, err
+	}
+	var id [16]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return Provisioned{}, fmt.Errorf("making a request id: %w", err)
+	}
+	enc, ciphertext, confirm, err := keyrelease.Seal(a.Result.Claims.HPKEPublicKey, a.ClaimsDigest, id, plaintext)
+	if err != nil {
+		return Provisioned{}, err
+	}
+	app.Pending = &Pending{RequestID: hex.EncodeToString(id[:]), Sent: s.cfg.Now()}
+	if err := s.cfg.Apps.Save(ctx, *app); err != nil {
+		return Provisioned{}, err
+	}
+	got, err := s.cfg.Providers.Provision(ctx, a.Provider.ID,
+		ProvisionRequest{RequestID: id, ClaimsDigest: a.ClaimsDigest, Operation: op, Enc: enc, Ciphertext: ciphertext},
+		func(p Progress) {
+			req.Report(Event{
+				Event: "provision", Stage: p.Stage, Done: int64(p.Done), Total: int64(p.Total), Rate: p.Rate, Source: p.Source,
+				Final: p.Total > 0 && p.Done == p.Total,
+			})
+		})
+	if err != nil {
+		return Provisioned{}, err
+	}
+	return got, keyrelease.CheckConfirm(confirm, got.Confirm)
+}
+
+// operation asks whether the provider has the pod already.
+func (s *Service) operation(ctx context.Context, at ProviderID, name string) (Operation, uint64, error) {
+	have, err := s.cfg.Pods.PodStatus(ctx, at, name)
+	switch {
+	case status.CodeOf(err) == status.NotFound:
+		return Create, 0, nil
+	case err != nil:
+		return 0, 0, fmt.Errorf("asking for the pod's revision: %w", err)
+	case len(have) == 1 && have[0].State == "failed":
+		return Create, 0, nil
+	case len(have) == 1:
+		return Update, have[0].Revision, nil
+	}
+	return Create, 0, nil
+}
+
+func (s *Service) appOf(p *pinned, c *choice, sealed []*SealedImage) App {
+	now := s.cfg.Now()
+	app := App{
+		Name: p.manifest.Name, Provider: c.attested.Provider, ManifestDigest: p.digest.String(),
+		Verdict: policy.SummaryLine(c.attested.Verdict), Created: now, Updated: now,
+	}
+	if c.current != nil {
+		app.PodID, app.Revision, app.Created = c.current.PodID, c.current.Revision, c.current.Created
+	}
+	for i, img := range sealed {
+		app.Images = append(app.Images, AppImage{
+			Container: p.manifest.Containers[i].Name, CID: img.Image.CID, ImageID: img.Image.ImageID,
+			EncryptedDigest: img.Image.EncryptedDigest, KeyID: img.Image.KeyID,
+		})
+	}
+	return app
+}
+
+func firstURL(endpoints []Endpoint) string {
+	for _, e := range endpoints {
+		if e.Protocol == manifest.HTTP {
+			return e.URL
+		}
+	}
+	if len(endpoints) > 0 {
+		return endpoints[0].URL
+	}
+	return ""
+}
+
+// joinRefusals is the error of a deploy that no provider took. The last one
+// decides its class, for it is the last resort.
+func joinRefusals(refused []error) error {
+	if len(refused) == 1 {
+		return errors.Unwrap(refused[0])
+	}
+	last := refused[len(refused)-1]
+	return status.Wrap(errors.Join(refused...), status.CodeOf(last), "deploy.refused", "no provider took the app; the last one said: %v", status.Public(last).Detail).
+		WithHint("`publisher providers` lists who is there")
+}
+
+// serial makes report safe to be called by several goroutines; nil reports nothing.
+func serial(report func(Event)) func(Event) {
+	if report == nil {
+		return func(Event) {}
+	}
+	lock := make(chan struct{}, 1)
+	return func(e Event) {
+		lock <- struct{}{}
+		defer func() { <-lock }()
+		report(e)
+	}
+}

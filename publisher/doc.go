@@ -1,0 +1,2 @@
+// Package publisher drives one deployment end to end.
+package publisher

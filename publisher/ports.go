@@ -1,0 +1,227 @@
+package publisher
+
+import (
+	"context"
+	"time"
+
+	"apocryph/attest"
+	"apocryph/manifest"
+	"apocryph/manifest/offer"
+)
+
+// ProviderID is the text form of a provider's libp2p peer id.
+type ProviderID string
+
+// Target is a provider and where it may be reached. Addrs are multiaddrs
+// without /p2p; without any, the provider is looked up.
+type Target struct {
+	ID    ProviderID
+	Addrs []string
+}
+
+// Candidate is a provider that discovery found. Its advert is signed, which
+// says who made it and nothing more.
+type Candidate struct {
+	Target
+	TEE, Region string
+	Platform    string
+	// Asset and Prices are those of the advert; both empty means free.
+	Asset     string
+	Prices    []offer.Price
+	CPUMillis uint64
+	Memory    uint64
+	Disk      uint64
+	GPUs      uint32
+	Software  string
+	NotAfter  time.Time
+}
+
+// Query narrows a search for providers. Empty fields match all.
+type Query struct {
+	TEE, Region, RuntimeClass string
+}
+
+// Finder finds providers until ctx ends or it knows no more, and calls found
+// for each, one at a time.
+type Finder interface {
+	Find(ctx context.Context, q Query, found func(Candidate)) error
+}
+
+// Connection reaches a provider by its id.
+type Connection interface {
+	// Connect finds an address and opens a connection, which proves who is
+	// there. It returns the binary peer id.
+	Connect(ctx context.Context, t Target) ([]byte, error)
+}
+
+// AttestRequest asks a provider for evidence.
+type AttestRequest struct {
+	Challenge attest.Challenge
+	Accept    []attest.Type
+	// Needs asks for an offer beside the evidence.
+	Needs *offer.Needs
+}
+
+// Attestation is what a provider answered; nothing of it is verified yet.
+type Attestation struct {
+	Claims   []byte
+	Evidence []attest.Evidence
+	Offer    *offer.Signed
+}
+
+// ProvisionRequest is what travels in the clear.
+type ProvisionRequest struct {
+	RequestID       [16]byte
+	ClaimsDigest    [32]byte
+	Operation       Operation
+	Enc, Ciphertext []byte
+}
+
+// Operation is what a provision request wants. The numbers are those of the wire.
+type Operation uint8
+
+// The operations.
+const (
+	Create Operation = 1
+	Update Operation = 2
+	DryRun Operation = 3
+)
+
+// Order is what is sealed to the attested key.
+type Order struct {
+	Manifest               []byte
+	Keys                   map[string][]byte
+	Secrets                map[string]map[string][]byte
+	Policy                 []byte
+	OfferID, ReservationID string
+	Payment                offer.Payment
+	ExpectedRevision       uint64
+	PublisherPeer          []byte
+}
+
+// Provisioned is what a provider answered to a provision.
+type Provisioned struct {
+	PodID          string
+	Revision       uint64
+	Endpoints      []Endpoint
+	Confirm        []byte
+	ManifestDigest []byte
+}
+
+// Endpoint is how an app is reached.
+type Endpoint struct {
+	Container string
+	Port      uint16
+	Protocol  manifest.Protocol
+	URL, Dial string
+}
+
+// Providers speaks a provider's protocols.
+type Providers interface {
+	// Attest calls activate when the provider shows a TPM.
+	Attest(ctx context.Context, to ProviderID, req AttestRequest, activate func(attest.TPMIdentity) (attest.Activation, error)) (*Attestation, error)
+	Quote(ctx context.Context, to ProviderID, needs offer.Needs) (offer.Signed, error)
+	Provision(ctx context.Context, to ProviderID, req ProvisionRequest, report func(Progress)) (Provisioned, error)
+}
+
+// OrderCodec writes an order as the bytes that are sealed.
+type OrderCodec interface {
+	EncodeOrder(Order) ([]byte, error)
+}
+
+// Pods looks at and changes the pods that this publisher has at a provider.
+type Pods interface {
+	// PodStatus returns the pod of a name, or all of them for an empty one.
+	PodStatus(ctx context.Context, at ProviderID, name string) ([]PodStatus, error)
+	DeletePod(ctx context.Context, at ProviderID, name string, keepVolumes bool) error
+	FollowLogs(ctx context.Context, at ProviderID, q LogQuery, fn func(LogLine) error) error
+}
+
+// PodStatus is what a provider says of a pod.
+type PodStatus struct {
+	PodID, Name    string
+	Revision       uint64
+	State, Reason  string
+	ManifestDigest []byte
+	Endpoints      []Endpoint
+	Containers     []ContainerStatus
+	Created        time.Time
+	Updated        time.Time
+}
+
+// ContainerStatus is one container of one replica.
+type ContainerStatus struct {
+	Name         string
+	Replica      uint32
+	State        string
+	Restarts     uint32
+	ExitCode     int32
+	CID, ImageID string
+	Reason       string
+}
+
+// LogQuery selects log lines.
+type LogQuery struct {
+	Name, Container string
+	Follow          bool
+	Since           time.Time
+	Tail            uint32
+}
+
+// LogLine is one line that a container wrote.
+type LogLine struct {
+	Container string
+	Replica   uint32
+	Time      time.Time
+	Stream    string
+	Text      []byte
+}
+
+// Progress is how far a provider is with a provision.
+type Progress struct {
+	// Stage is "accepted", "fetching", "unpacking", "starting" or "healthy".
+	Stage             string
+	Done, Total, Rate uint64
+	Source            string
+}
+
+// Content puts sealed images on IPFS and decides who may read them.
+type Content interface {
+	// Publish makes a sealed image's directory and returns its root CID. It is
+	// readable by nobody until it is granted.
+	Publish(ctx context.Context, img *SealedImage) (string, error)
+	Grant(ctx context.Context, cid string, to ProviderID) error
+}
+
+// Apps remembers what was deployed where.
+type Apps interface {
+	Save(ctx context.Context, a App) error
+	// Get returns the app of a name; provider may be empty when only one has it.
+	Get(ctx context.Context, name string, provider ProviderID) (App, error)
+}
+
+// App is a deployed app.
+type App struct {
+	Name           string
+	Provider       Target
+	PodID          string
+	Revision       uint64
+	ManifestDigest string
+	Images         []AppImage
+	Endpoints      []Endpoint
+	URL            string
+	// Verdict is the verdict's one line at the last deploy.
+	Verdict string
+	// Pending is a provision that was sent and not yet answered.
+	Pending          *Pending
+	Created, Updated time.Time
+}
+
+// AppImage is one container's image as deployed.
+type AppImage struct{ Container, CID, ImageID, EncryptedDigest, KeyID string }
+
+// Pending is a provision whose answer never came.
+type Pending struct {
+	RequestID string
+	Sent      time.Time
+}

@@ -1,0 +1,93 @@
+package state
+
+import (
+	"time"
+
+	"apocryph/manifest"
+	"apocryph/publisher"
+)
+
+// appVersion is the version of an app's file.
+const appVersion = 1
+
+// record is an app's file. Its names are this package's own, so that renaming
+// a field elsewhere does not orphan what is on disk.
+type record struct {
+	Version        int              `json:"version"`
+	Name           string           `json:"name"`
+	Provider       string           `json:"provider"`
+	Addrs          []string         `json:"addrs,omitempty"`
+	PodID          string           `json:"pod_id,omitempty"`
+	Revision       uint64           `json:"revision,omitempty"`
+	ManifestDigest string           `json:"manifest_digest,omitempty"`
+	Images         []imageRecord    `json:"images,omitempty"`
+	Endpoints      []endpointRecord `json:"endpoints,omitempty"`
+	URL            string           `json:"url,omitempty"`
+	Verdict        string           `json:"verdict,omitempty"`
+	Pending        *pendingRecord   `json:"pending,omitempty"`
+	Created        time.Time        `json:"created"`
+	Updated        time.Time        `json:"updated"`
+	// Release is what was released for the app; its keys are sealed.
+	Release *releaseRecord `json:"release,omitempty"`
+}
+
+type imageRecord struct {
+	Container       string `json:"container"`
+	CID             string `json:"cid,omitempty"`
+	ImageID         string `json:"image_id,omitempty"`
+	EncryptedDigest string `json:"encrypted_digest,omitempty"`
+	KeyID           string `json:"key_id,omitempty"`
+}
+
+type endpointRecord struct {
+	Container string `json:"container"`
+	Port      uint16 `json:"port,omitempty"`
+	Protocol  string `json:"protocol,omitempty"`
+	URL       string `json:"url,omitempty"`
+	Dial      string `json:"dial,omitempty"`
+}
+
+type pendingRecord struct {
+	RequestID string    `json:"request_id"`
+	Sent      time.Time `json:"sent"`
+}
+
+type releaseRecord struct {
+	ClaimsDigest string            `json:"claims_digest"`
+	Keys         map[string][]byte `json:"keys"`
+}
+
+// put takes over an app; what was released stays.
+func (r *record) put(a publisher.App) {
+	r.Version, r.Name, r.Provider, r.Addrs = appVersion, a.Name, string(a.Provider.ID), a.Provider.Addrs
+	r.PodID, r.Revision, r.ManifestDigest, r.URL, r.Verdict = a.PodID, a.Revision, a.ManifestDigest, a.URL, a.Verdict
+	r.Created, r.Updated = a.Created, a.Updated
+	r.Images, r.Endpoints, r.Pending = nil, nil, nil
+	for _, i := range a.Images {
+		r.Images = append(r.Images, imageRecord(i))
+	}
+	for _, e := range a.Endpoints {
+		r.Endpoints = append(r.Endpoints, endpointRecord{Container: e.Container, Port: e.Port, Protocol: string(e.Protocol), URL: e.URL, Dial: e.Dial})
+	}
+	if a.Pending != nil {
+		r.Pending = &pendingRecord{RequestID: a.Pending.RequestID, Sent: a.Pending.Sent}
+	}
+}
+
+func (r *record) app() publisher.App {
+	a := publisher.App{
+		Name: r.Name, Provider: publisher.Target{ID: publisher.ProviderID(r.Provider), Addrs: r.Addrs},
+		PodID: r.PodID, Revision: r.Revision, ManifestDigest: r.ManifestDigest, URL: r.URL, Verdict: r.Verdict,
+		Created: r.Created, Updated: r.Updated,
+	}
+	for _, i := range r.Images {
+		a.Images = append(a.Images, publisher.AppImage(i))
+	}
+	for _, e := range r.Endpoints {
+		a.Endpoints = append(a.Endpoints, publisher.Endpoint{Container: e.Container, Port: e.Port, Protocol: manifest.Protocol(e.Protocol), URL: e.URL, Dial: e.Dial})
+	}
+	if r.Pending != nil {
+		a.Pending = &publisher.Pending{RequestID: r.Pending.RequestID, Sent: r.Pending.Sent}
+	}
+	return a
+}
