@@ -24,6 +24,9 @@ type Needs struct {
 	Duration time.Duration
 	// Reserve asks for the resources to be held until the offer ends.
 	Reserve bool
+	// Replaces names the caller's own pod whose place this one would take; what
+	// that one holds counts as free. Empty for none.
+	Replaces string
 }
 
 // ContainerNeeds are the resources of one container. Zero bytes of ephemeral

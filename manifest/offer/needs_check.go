@@ -64,6 +64,9 @@ func (c *checker) request(in *capacitypb.CapacityRequest) {
 	for i, model := range in.GetCpuModels() {
 		c.text(fmt.Sprintf("cpu_models[%d]", i), model, maxText)
 	}
+	if in.GetReplaces() != "" {
+		c.matches("replaces", in.GetReplaces(), namePattern, labelForm)
+	}
 	c.atMost("duration_hint_seconds", in.GetDurationHintSeconds(), uint64(maxDuration.Seconds()))
 }
 

@@ -35,6 +35,7 @@ func (n Needs) ToWire() *capacitypb.CapacityRequest {
 	out := &capacitypb.CapacityRequest{
 		Replicas: n.Replicas, RuntimeClass: n.RuntimeClass, CpuModels: n.CPUModels,
 		DurationHintSeconds: uint64(max(0, n.Duration) / time.Second), Reserve: n.Reserve,
+		Replaces: n.Replaces,
 	}
 	for _, c := range n.Containers {
 		w := &capacitypb.ContainerNeeds{
@@ -78,6 +79,7 @@ func NeedsFromWire(in *capacitypb.CapacityRequest) (Needs, error) {
 	out := Needs{
 		Replicas: in.GetReplicas(), RuntimeClass: in.GetRuntimeClass(), CPUModels: in.GetCpuModels(),
 		Duration: time.Duration(in.GetDurationHintSeconds()) * time.Second, Reserve: in.GetReserve(),
+		Replaces: in.GetReplaces(),
 	}
 	for _, w := range in.GetContainers() {
 		need := ContainerNeeds{

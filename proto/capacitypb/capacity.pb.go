@@ -35,7 +35,10 @@ type CapacityRequest struct {
 	CpuModels           []string `protobuf:"bytes,7,rep,name=cpu_models,json=cpuModels,proto3" json:"cpu_models,omitempty"`
 	DurationHintSeconds uint64   `protobuf:"varint,8,opt,name=duration_hint_seconds,json=durationHintSeconds,proto3" json:"duration_hint_seconds,omitempty"`
 	// reserve asks for the resources to be held until the offer ends.
-	Reserve       bool `protobuf:"varint,9,opt,name=reserve,proto3" json:"reserve,omitempty"`
+	Reserve bool `protobuf:"varint,9,opt,name=reserve,proto3" json:"reserve,omitempty"`
+	// replaces names the caller's own pod that this one would take the place of:
+	// what it holds counts as free. A pod that does not exist is no fault.
+	Replaces      string `protobuf:"bytes,10,opt,name=replaces,proto3" json:"replaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -131,6 +134,13 @@ func (x *CapacityRequest) GetReserve() bool {
 		return x.Reserve
 	}
 	return false
+}
+
+func (x *CapacityRequest) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
+	}
+	return ""
 }
 
 type ContainerNeeds struct {
@@ -1028,7 +1038,7 @@ var File_capacity_proto protoreflect.FileDescriptor
 
 const file_capacity_proto_rawDesc = "" +
 	"\n" +
-	"\x0ecapacity.proto\x12\vapocryph.v0\x1a\fstatus.proto\"\x9f\x03\n" +
+	"\x0ecapacity.proto\x12\vapocryph.v0\x1a\fstatus.proto\"\xbb\x03\n" +
 	"\x0fCapacityRequest\x12;\n" +
 	"\n" +
 	"containers\x18\x01 \x03(\v2\x1b.apocryph.v0.ContainerNeedsR\n" +
@@ -1041,7 +1051,9 @@ const file_capacity_proto_rawDesc = "" +
 	"\n" +
 	"cpu_models\x18\a \x03(\tR\tcpuModels\x122\n" +
 	"\x15duration_hint_seconds\x18\b \x01(\x04R\x13durationHintSeconds\x12\x18\n" +
-	"\areserve\x18\t \x01(\bR\areserve\"\xec\x01\n" +
+	"\areserve\x18\t \x01(\bR\areserve\x12\x1a\n" +
+	"\breplaces\x18\n" +
+	" \x01(\tR\breplaces\"\xec\x01\n" +
 	"\x0eContainerNeeds\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
