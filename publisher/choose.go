@@ -38,7 +38,7 @@ type choice struct {
 // choose attests the providers that come into question, best first: the one
 // asked for, else the app's current one, else whoever is cheapest.
 func (s *Service) choose(ctx context.Context, req DeployRequest) ([]*choice, error) {
-	needs := offer.NeedsOf(req.Manifest)
+	needs := needsOf(req)
 	t := req.Provider
 	app, err := s.cfg.Apps.Get(ctx, req.Manifest.Name, targetID(t))
 	var current *App
@@ -62,6 +62,13 @@ func (s *Service) choose(ctx context.Context, req DeployRequest) ([]*choice, err
 		return nil, err
 	}
 	return []*choice{{attested: a, current: current, reserved: true}}, nil
+}
+
+// needsOf are the needs of an app that may take the place of its old revision.
+func needsOf(req DeployRequest) offer.Needs {
+	n := offer.NeedsOf(req.Manifest)
+	n.Replaces = req.Manifest.Name
+	return n
 }
 
 func targetID(t *Target) ProviderID {
@@ -185,7 +192,7 @@ func price(c *choice) *big.Rat {
 func (s *Service) reserve(ctx context.Context, req DeployRequest, c *choice) (offer.Offer, error) {
 	o := *c.attested.Offer
 	if !c.reserved {
-		needs := offer.NeedsOf(req.Manifest)
+		needs := needsOf(req)
 		needs.Reserve = true
 		var err error
 		if o, err = s.Quote(ctx, c.attested, needs); err != nil {

@@ -1,0 +1,69 @@
+# `make` alone lists the targets. Everything that CI runs is in `make test`.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X apocryph/cmd/internal/cli.version=$(VERSION)
+RUNC    := provider/containerd/runc/runc.zst
+GOTEST  := go test -race -shuffle=on -timeout 20m
+FUZZTIME ?= 60s
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+bootstrap: ## install what building and testing need (Debian packages; nothing else is changed)
+	.ci/bootstrap build test
+
+bootstrap-build:
+	@.ci/bootstrap build
+
+$(RUNC): provider/containerd/runc/build.sh
+	provider/containerd/runc/build.sh
+
+build: bootstrap-build $(RUNC) ## write bin/provider and bin/publisher
+	CGO_ENABLED=0 go build -trimpath -tags embedrunc -ldflags '$(LDFLAGS)' -o bin/provider ./cmd/provider
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/publisher ./cmd/publisher
+
+install: build ## put both programs into PREFIX/bin (default /usr/local)
+	install -d $(DESTDIR)$(or $(PREFIX),/usr/local)/bin
+	install bin/provider bin/publisher $(DESTDIR)$(or $(PREFIX),/usr/local)/bin
+
+demo: build ## deploy the sample app, encrypted, to a provider on this machine and ask it
+	e2e/demo.sh
+
+check: proto-check ## formatting, vet, staticcheck, generated code, module file
+	@test -z "$$(go tool gofumpt -l . | tee /dev/stderr)" || { echo 'run `make fmt`'; exit 1; }
+	go mod tidy -diff
+	go vet ./...
+	go tool staticcheck ./...
+
+test: bootstrap build check ## everything that CI runs, from a fresh clone
+	go build ./...
+	GOOS=darwin CGO_ENABLED=0 go build -o /dev/null ./cmd/publisher
+	GOOS=windows CGO_ENABLED=0 go build -o /dev/null ./cmd/publisher
+	$(GOTEST) $$(go list ./... | grep -v -e /e2e -e /provider/containerd)
+	$(GOTEST) -p 1 ./provider/containerd/... ./e2e/...
+	.ci/coverage
+	@test -z "$$(git status --porcelain)" || { git status --short; echo 'the tests left the tree changed'; exit 1; }
+
+bench: build ## measure, each figure beside its yardstick in the same run
+	e2e/bench.sh
+
+fuzz: ## fuzz every parser, FUZZTIME each (default 60s)
+	.ci/fuzz $(FUZZTIME)
+
+fmt: ## format the code
+	go tool gofumpt -l -w .
+
+proto: ## generate the Go code of proto/*.proto
+	proto/generate.sh
+
+proto-check:
+	proto/generate.sh
+	git diff --exit-code -- proto
+
+clean: ## remove what was built
+	rm -rf bin $(RUNC)
+
+.PHONY: help bootstrap bootstrap-build build install demo check test bench fuzz fmt proto proto-check clean

@@ -1,0 +1,243 @@
+package provider
+
+import (
+	"context"
+	"errors"
+
+	"apocryph/manifest"
+	"apocryph/manifest/offer"
+	"apocryph/proto/status"
+)
+
+// accept stores an order durably, after which the pod goes on by itself.
+//
+// A create is stored first and brought up then. An update is prepared first
+// (fetched, unpacked, its keys proven) while the old revision serves, so that
+// an order which cannot work leaves the running revision alone.
+func (s *Service) accept(ctx context.Context, want Record, m *manifest.Manifest, op Operation, order Order, report func(Progress)) (*pod, error) {
+	s.mu.Lock()
+	if s.spawn == nil {
+		s.mu.Unlock()
+		return nil, status.New(status.Unavailable, "provider.starting", "this provider is starting or stopping").WithRetryAfter(retrySoon)
+	}
+	p, exists := s.pods[want.ID]
+	if !exists && op != Update {
+		if err := s.mayAdd(want.Publisher); err != nil {
+			s.mu.Unlock()
+			return nil, err
+		}
+		p = newPod(Record{ID: want.ID, Publisher: want.Publisher, Name: want.Name})
+		if op == Create {
+			s.pods[want.ID] = p
+		}
+	}
+	s.mu.Unlock()
+	if p == nil {
+		return nil, status.New(status.NotFound, "pod.unknown", "this provider has no pod %q of yours to update", want.Name).
+			WithHint("create it instead")
+	}
+	if !p.acquire() {
+		return nil, status.New(status.Conflict, "pod.busy", "another request is changing pod %q", want.Name).WithRetryAfter(retrySoon)
+	}
+	defer p.yield()
+	err := s.place(ctx, p, want, m, op, order, report)
+	if !exists && op == Create && err != nil {
+		s.forget(p)
+	}
+	return p, err
+}
+
+// place checks an order against the pod that exists and makes it the current revision.
+func (s *Service) place(ctx context.Context, p *pod, want Record, m *manifest.Manifest, op Operation, order Order, report func(Progress)) error {
+	have := p.record()
+	if err := mayPlace(have, op, order.ExpectedRevision); err != nil {
+		return err
+	}
+	needs := offer.NeedsOf(m)
+	needs.Replaces = want.Name
+	endpoints, err := s.cfg.Names.Assign(want.Publisher, want.ID, m, have.Endpoints)
+	if err != nil {
+		return err
+	}
+	// Names and ports that an order did not get to keep are free again.
+	kept := false
+	defer func() {
+		if !kept {
+			s.giveBack(ctx, have, want.ID)
+		}
+	}()
+	if op == DryRun {
+		o, err := s.cfg.Capacity.Quote(ctx, want.Publisher, needs)
+		if err != nil {
+			return err
+		}
+		return shortOf(o)
+	}
+	want.Endpoints, want.Revision, want.Obsolete = endpoints, have.Revision+1, have.Obsolete
+	if !have.Created.IsZero() {
+		want.Created = have.Created
+	}
+	if err := s.cfg.Capacity.Commit(ctx, want.Publisher, want.ID, needs, order.ReservationID); err != nil {
+		return err
+	}
+	err = s.adopt(ctx, p, have, want, m, report)
+	if err != nil {
+		s.uncharge(have)
+	}
+	kept = err == nil
+	return err
+}
+
+// giveBack puts a pod's names and routes back to what its record says.
+func (s *Service) giveBack(ctx context.Context, have Record, id PodID) {
+	m, err := manifest.Unmarshal(have.Manifest)
+	if have.Revision == 0 || err != nil {
+		s.cfg.Routes.Withdraw(id)
+		return
+	}
+	var backends []string
+	if have.State == StateRunning {
+		up, err := s.own(context.WithoutCancel(ctx), have, m)
+		if err != nil {
+			s.log.Warn("looking for the backends of a pod", "pod", id, "err", err)
+		}
+		backends = addresses(up)
+	}
+	if err := s.cfg.Routes.Publish(id, have.Endpoints, backends); err != nil {
+		s.log.Warn("restoring routes", "pod", id, "err", err)
+	}
+}
+
+// claimNames takes a stored pod's names and ports again after a restart, before
+// anybody else can ask for them. Addresses may have changed meanwhile.
+func (s *Service) claimNames(r *Record) {
+	m, err := manifest.Unmarshal(r.Manifest)
+	if err != nil || r.State == StateFailed || r.State == StateDeleting {
+		return
+	}
+	endpoints, err := s.cfg.Names.Assign(r.Publisher, r.ID, m, r.Endpoints)
+	if err != nil {
+		s.log.Warn("taking a pod's names again", "pod", r.ID, "err", err)
+		return
+	}
+	r.Endpoints = endpoints
+}
+
+// adopt makes want the pod's record.
+func (s *Service) adopt(ctx context.Context, p *pod, have, want Record, m *manifest.Manifest, report func(Progress)) error {
+	alive := have.State == StateRunning
+	if alive {
+		if err := s.prepare(ctx, want, m, report); err != nil {
+			return errors.Join(err, s.discard(ctx, want, m.Replicas.Min))
+		}
+	}
+	if have.Revision > 0 && have.State != StateFailed {
+		old, err := manifest.Unmarshal(have.Manifest)
+		if err == nil {
+			for n := range old.Replicas.Min {
+				want.Obsolete = append(want.Obsolete, instanceID(have.ID, have.Revision, n))
+			}
+		}
+	}
+	err := s.update(ctx, p, func(r *Record) { *r = want })
+	if err != nil && alive {
+		return errors.Join(err, s.discard(ctx, want, m.Replicas.Min))
+	}
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.failure, p.progress = nil, Progress{Stage: StageAccepted}
+	clear(p.restarts)
+	clear(p.waiting)
+	p.wake()
+	p.mu.Unlock()
+	if have.Revision == 0 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.spawn != nil {
+			s.spawn(p)
+		}
+		return nil
+	}
+	p.disturb()
+	return nil
+}
+
+func mayPlace(have Record, op Operation, expected uint64) error {
+	exists := have.Revision > 0 && have.State != StateFailed
+	switch {
+	case have.State == StateDeleting:
+		return status.New(status.Conflict, "pod.deleting", "pod %q is being deleted", have.Name).WithRetryAfter(retrySoon)
+	case op == Create && exists:
+		return status.New(status.Conflict, "pod.exists", "you have a pod %q here already, at revision %d", have.Name, have.Revision).
+			WithHint("update it, or delete it first")
+	case op == Update && have.Revision == 0:
+		return status.New(status.NotFound, "pod.unknown", "this provider has no pod %q of yours to update", have.Name).WithHint("create it instead")
+	case op == Update && expected != have.Revision:
+		return status.New(status.Conflict, "pod.revision", "pod %q is at revision %d, the update replaces %d", have.Name, have.Revision, expected).
+			WithHint("look at its status and deploy again")
+	}
+	return nil
+}
+
+// mayAdd bounds the number of pods. The caller holds s.mu.
+func (s *Service) mayAdd(publisher PublisherID) error {
+	var own int
+	for _, p := range s.pods {
+		if p.record().Publisher == publisher {
+			own++
+		}
+	}
+	switch {
+	case own >= maxPodsPerPublisher:
+		return status.New(status.ResourceExhausted, "capacity.pods", "you have %d pods here, the most that one publisher may have", own).
+			WithHint("delete one of them")
+	case len(s.pods) >= maxPods:
+		return status.New(status.ResourceExhausted, "capacity.pods", "this provider has as many pods as it can keep").
+			WithHint("choose another provider")
+	}
+	return nil
+}
+
+// shortOf turns an offer that falls short into the refusal that names why.
+func shortOf(o offer.Offer) error {
+	if o.Available {
+		return nil
+	}
+	e := status.New(status.ResourceExhausted, "capacity", "this provider cannot hold the pod")
+	for _, r := range o.Resources {
+		if !r.Offered {
+			e.Reason, e.Detail = "capacity."+r.Resource, r.Reason
+			e.Faults = append(e.Faults, status.Fault{Field: r.Resource, Got: r.Available + " available", Want: r.Requested})
+		}
+	}
+	return e
+}
+
+func (s *Service) forget(p *pod) {
+	id := p.record().ID
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pods[id] == p && p.record().Revision == 0 {
+		delete(s.pods, id)
+	}
+}
+
+// charge restores what a record is charged for.
+func (s *Service) charge(r Record) {
+	if r.State == StateFailed || r.State == StateDeleting {
+		return
+	}
+	if m, err := manifest.Unmarshal(r.Manifest); err == nil {
+		s.cfg.Charges.Restore(r.ID, offer.NeedsOf(m))
+	}
+}
+
+// uncharge puts back what was charged before an order that failed.
+func (s *Service) uncharge(have Record) {
+	s.cfg.Capacity.Release(have.ID)
+	if have.Revision > 0 && have.State != StateFailed {
+		s.charge(have)
+	}
+}

@@ -1,0 +1,189 @@
+package provider
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"slices"
+	"sync"
+	"time"
+
+	"apocryph/attest"
+	"apocryph/manifest/offer"
+	"apocryph/proto/status"
+)
+
+const (
+	// claimsLifetime is how long a publisher may use an attestation. Sealing and
+	// publishing a large image happens within it.
+	claimsLifetime = 10 * time.Minute
+	// maxClaims bounds the attestations that are remembered, against a flood
+	// from many peers; each takes a few hundred bytes.
+	maxClaims = 16384
+	// maxClaimsPerPeer bounds those of one publisher; its oldest unused one makes room.
+	maxClaimsPerPeer = 16
+)
+
+// AttestRequest asks this provider for evidence about itself.
+type AttestRequest struct {
+	Challenge attest.Challenge
+	// Accept lists the types that the caller can appraise; empty means any.
+	Accept []attest.Type
+	// Needs asks for an offer to be bound into the evidence.
+	Needs *offer.Needs
+}
+
+// Attestation is evidence and what it binds.
+type Attestation struct {
+	// Claims are the exact bytes that the evidence binds.
+	Claims   []byte
+	Evidence []attest.Evidence
+	Offer    *offer.Signed
+}
+
+// Activate lets the verifier encrypt a secret to the endorsement key.
+type Activate func(attest.TPMIdentity) (attest.Activation, error)
+
+// issued is an attestation that a publisher may still use.
+type issued struct {
+	publisher PublisherID
+	purpose   attest.Purpose
+	expires   time.Time
+	// usedBy is the first request id that used it; it serves no other.
+	usedBy *[16]byte
+}
+
+// ledger remembers the attestations that were issued.
+type ledger struct {
+	mu sync.Mutex // guards byDigest
+	// byDigest is keyed by the SHA-256 of the claims.
+	byDigest map[[32]byte]*issued
+}
+
+func (l *ledger) add(digest [32]byte, i *issued, now time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var own int
+	var oldest *[32]byte
+	for d, have := range l.byDigest {
+		if !now.Before(have.expires) {
+			delete(l.byDigest, d)
+			continue
+		}
+		if have.publisher != i.publisher || have.usedBy != nil {
+			continue
+		}
+		own++
+		if oldest == nil || have.expires.Before(l.byDigest[*oldest].expires) {
+			oldest = &d
+		}
+	}
+	if own >= maxClaimsPerPeer {
+		delete(l.byDigest, *oldest)
+	}
+	if len(l.byDigest) >= maxClaims {
+		return status.New(status.ResourceExhausted, "attest.busy", "too many attestations are outstanding").
+			WithRetryAfter(claimsLifetime / 10)
+	}
+	l.byDigest[digest] = i
+	return nil
+}
+
+// use binds an attestation to the first request that names it.
+func (l *ledger) use(digest [32]byte, publisher PublisherID, requestID [16]byte, now time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, ok := l.byDigest[digest]
+	switch {
+	case !ok || i.publisher != publisher || !now.Before(i.expires):
+		// One answer for unknown, foreign and expired: it tells nobody whose claims exist.
+		return status.New(status.Untrusted, "provision.attestation", "claims_digest names no unexpired attestation of this provider for this publisher").
+			WithHint("attest the provider again and repeat the request")
+	case i.purpose != attest.PurposeProvision:
+		return status.New(status.Untrusted, "provision.purpose", "the attestation was made for another purpose than provision")
+	case i.usedBy != nil && *i.usedBy != requestID:
+		return status.New(status.Conflict, "provision.attestation_used", "the attestation was used by another request").
+			WithHint("attest the provider again and repeat the request")
+	}
+	i.usedBy = &requestID
+	return nil
+}
+
+// Attest makes fresh evidence that binds the challenge, this provider and the
+// keys that secrets may be sealed to.
+func (s *Service) Attest(ctx context.Context, publisher PublisherID, req AttestRequest, activate Activate) (*Attestation, error) {
+	if !bytes.Equal(req.Challenge.ProviderPeer, s.cfg.Peer) {
+		return nil, status.New(status.InvalidArgument, "attest.peer", "provider_peer is not this provider").
+			WithHint("check the address that was dialled")
+	}
+	if len(req.Accept) > 0 && !slices.Contains(req.Accept, s.cfg.Device.Type()) {
+		return nil, status.New(status.Untrusted, "attest.type", "this provider has %s evidence, the caller accepts %v", s.cfg.Device.Type(), req.Accept)
+	}
+	var signed *offer.Signed
+	if req.Needs != nil {
+		o, err := s.Quote(ctx, publisher, *req.Needs)
+		if err != nil {
+			return nil, err
+		}
+		signed = &o
+	}
+	out, err := s.evidence(ctx, req.Challenge, signed, activate)
+	if err != nil {
+		return nil, err
+	}
+	now := s.cfg.Now()
+	return out, s.ledger.add(attest.ClaimsDigest(out.Claims), &issued{
+		publisher: publisher, purpose: req.Challenge.Purpose, expires: now.Add(claimsLifetime),
+	}, now)
+}
+
+// evidence makes fresh evidence of this provider for a challenge.
+func (s *Service) evidence(ctx context.Context, ch attest.Challenge, signed *offer.Signed, activate Activate) (*Attestation, error) {
+	now := s.cfg.Now()
+	claims := attest.Claims{
+		Purpose: ch.Purpose, Nonce: ch.Nonce[:], VerifierPeer: ch.VerifierPeer, ProviderPeer: s.cfg.Peer,
+		HPKEPublicKey: s.keys.hpke.PublicKey(), ReceiptPublicKey: s.keys.receipt.Public().(ed25519.PublicKey),
+		BootEpoch: s.keys.epoch, Register: "none", Storage: "none",
+		AgentVersion: s.cfg.Version, IssuedAt: now, ExpiresAt: now.Add(claimsLifetime),
+	}
+	if signed != nil {
+		digest := signed.Digest()
+		claims.OfferDigest = digest[:]
+	}
+	out := &Attestation{Offer: signed}
+	tpm, isTPM := s.cfg.Device.(Activator)
+	if !isTPM {
+		out.Claims = attest.EncodeClaims(&claims)
+		ev, err := s.cfg.Device.Attest(ctx, out.Claims)
+		out.Evidence = []attest.Evidence{ev}
+		return out, err
+	}
+	id, err := tpm.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a, err := activate(id)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := tpm.Activate(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	if claims.TPMAKName, err = tpm.AKName(ctx); err != nil {
+		return nil, err
+	}
+	out.Claims = attest.EncodeClaims(&claims)
+	ev, err := tpm.AttestActivated(ctx, out.Claims, secret)
+	out.Evidence = []attest.Evidence{ev}
+	return out, err
+}
+
+// Quote answers what the needs would cost, signed with the attested key.
+func (s *Service) Quote(ctx context.Context, publisher PublisherID, needs offer.Needs) (offer.Signed, error) {
+	o, err := s.cfg.Capacity.Quote(ctx, publisher, needs)
+	if err != nil {
+		return offer.Signed{}, err
+	}
+	return offer.Sign(o, s.keys.receipt)
+}

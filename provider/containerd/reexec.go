@@ -1,0 +1,84 @@
+package containerd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
+	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/task"
+	"github.com/containerd/containerd/v2/pkg/shim"
+	"github.com/containerd/containerd/v2/pkg/shutdown"
+	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/log"
+	"github.com/containerd/plugin"
+	"github.com/containerd/plugin/registry"
+	"github.com/sirupsen/logrus"
+)
+
+const (
+	// reexecEnv says which helper this process is. It is needed beside the name
+	// in argv[0] because the shim starts itself a second time by os.Executable.
+	reexecEnv = "APOCRYPH_REEXEC"
+	roleShim  = "shim"
+
+	// shimName is the name that containerd wants a shim's binary to have.
+	shimName = "containerd-shim-runc-v2"
+	// loggerName is the argv[0] of the log writer; the shim gives it no environment.
+	loggerName = "apocryph-container-log"
+)
+
+// Reexec runs this process as one of the helpers of a container, if it was
+// started as one, and reports whether it was. It has to be the first call of
+// main, and of TestMain in tests that run a [Runtime]:
+//
+//	if containerd.Reexec() {
+//		return
+//	}
+func Reexec() bool {
+	switch name := filepath.Base(os.Args[0]); {
+	case name == loggerName:
+		if err := runLogger(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	case os.Getenv(reexecEnv) == roleShim, name == shimName:
+		runShim()
+	default:
+		return false
+	}
+	return true
+}
+
+// runShim is the process that stays with a container and reaps it, so that the
+// container outlives the daemon.
+func runShim() {
+	// The shim loads every plugin of the registry: those of the daemon are
+	// linked into the same binary and must not be seen.
+	registry.Reset()
+	// Its log would go to the daemon's standard error. What matters is returned
+	// by its calls; that the daemon is away for a while is no error.
+	log.L.Logger.SetLevel(logrus.FatalLevel)
+	registry.Register(&plugin.Registration{
+		Type:     plugins.TTRPCPlugin,
+		ID:       "task",
+		Requires: []plugin.Type{plugins.EventPlugin, plugins.InternalPlugin},
+		InitFn: func(ic *plugin.InitContext) (any, error) {
+			publisher, err := ic.GetByID(plugins.EventPlugin, "publisher")
+			if err != nil {
+				return nil, err
+			}
+			down, err := ic.GetByID(plugins.InternalPlugin, "shutdown")
+			if err != nil {
+				return nil, err
+			}
+			keeper, err := keepExits(publisher.(shim.Publisher))
+			if err != nil {
+				return nil, err
+			}
+			return task.NewTaskService(ic.Context, keeper, down.(shutdown.Service))
+		},
+	})
+	shim.RunShim(context.Background(), manager.NewShimManager("io.containerd.runc.v2"))
+}

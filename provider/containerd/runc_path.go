@@ -1,0 +1,6 @@
+//go:build !embedrunc
+
+package containerd
+
+// embeddedRunc is empty: this build takes the runc on PATH.
+var embeddedRunc []byte

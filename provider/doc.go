@@ -1,0 +1,2 @@
+// Package provider is the pod state machine.
+package provider

@@ -1,0 +1,194 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"apocryph/manifest"
+	"apocryph/proto/status"
+)
+
+const (
+	// settleTime is how long a container without any port or check must stay
+	// up to count as started.
+	settleTime = time.Second
+	// firstProbe is the delay between probes of a container that starts; it
+	// grows to the check's own interval.
+	firstProbe = 20 * time.Millisecond
+	// maxEarlyExits is how often a container may exit before it first is healthy.
+	maxEarlyExits = 3
+)
+
+// awaitHealthy waits until every container of every replica passes.
+func (s *Service) awaitHealthy(ctx context.Context, p *pod, m *manifest.Manifest, up []Instance) error {
+	exits := map[string]int{}
+	for _, inst := range up {
+		for _, c := range m.Containers {
+			if err := s.awaitContainer(ctx, p, inst, c, exits); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Service) awaitContainer(ctx context.Context, p *pod, inst Instance, c manifest.Container, exits map[string]int) error {
+	start, interval := time.Minute, 10*time.Second
+	if c.Health != nil {
+		start, interval = c.Health.Start, c.Health.Interval
+	}
+	deadline := time.Now().Add(start)
+	delay := firstProbe
+	var last error
+	for {
+		if err := s.earlyExits(ctx, p, inst, exits); err != nil {
+			return err
+		}
+		if last = s.probe(ctx, inst, c); last == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !time.Now().Before(deadline) {
+			return status.New(status.AppFailed, "app.unhealthy", "container %s did not pass its health check within %s: %v", c.Name, start, last).
+				WithHint("look at the last log lines; raise health.start if the app needs longer")
+		}
+		t := time.NewTimer(min(delay, interval))
+		delay += delay / 2
+		select {
+		case <-t.C:
+		case e := <-p.exits:
+			t.Stop()
+			p.noteExit(e)
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// earlyExits starts containers again that exited before they were healthy, and
+// gives up on one that does so too often.
+func (s *Service) earlyExits(ctx context.Context, p *pod, inst Instance, exits map[string]int) error {
+	for {
+		select {
+		case e := <-p.exits:
+			if e.Instance != inst.ID && !s.isCurrent(p, e.Instance) {
+				continue
+			}
+			exits[e.Container]++
+			if exits[e.Container] >= maxEarlyExits {
+				return exitError(e)
+			}
+			if err := s.cfg.Runtime.Start(ctx, e.Instance); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+// exitError tells how a container ended.
+func exitError(e Exit) error {
+	why := fmt.Sprintf("exited with code %d", e.Code)
+	if e.OOMKilled {
+		why = "was killed: it used more memory than its limit"
+	}
+	return status.New(status.AppFailed, "app.exited", "container %s %s", e.Container, why).
+		WithHint("look at the last log lines")
+}
+
+// probe makes one check of a container: its own, or that every port accepts a connection.
+func (s *Service) probe(ctx context.Context, inst Instance, c manifest.Container) error {
+	timeout := 2 * time.Second
+	if c.Health != nil {
+		timeout = c.Health.Timeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	switch h := c.Health; {
+	case h != nil && h.HTTP != nil:
+		return probeHTTP(ctx, inst.IP, *h.HTTP)
+	case h != nil && h.TCP != nil:
+		return probeTCP(ctx, inst.IP, h.TCP.Port)
+	case h != nil && len(h.Command) > 0:
+		code, out, err := s.cfg.Instances.Exec(ctx, inst.ID, c.Name, h.Command)
+		if err == nil && code != 0 {
+			err = fmt.Errorf("command exited with code %d: %.200s", code, out)
+		}
+		return err
+	}
+	var checked bool
+	for _, port := range c.Ports {
+		if port.Protocol == manifest.UDP {
+			continue
+		}
+		checked = true
+		if err := probeTCP(ctx, inst.IP, port.TargetPort); err != nil {
+			return err
+		}
+	}
+	if !checked {
+		return s.settled(ctx, inst.ID, c.Name)
+	}
+	return nil
+}
+
+// settled passes when the container is still up after a while.
+func (s *Service) settled(ctx context.Context, id InstanceID, container string) error {
+	t := time.NewTimer(settleTime)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	have, err := s.cfg.Instances.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range have {
+		for _, c := range i.Containers {
+			if i.ID == id && c.Name == container && c.Running {
+				return nil
+			}
+		}
+	}
+	return errors.New("the container is not running")
+}
+
+func probeTCP(ctx context.Context, ip string, port uint16) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(ip, strconv.Itoa(int(port))))
+	if err != nil {
+		return fmt.Errorf("port %d accepts no connection", port)
+	}
+	return conn.Close()
+}
+
+// probeClient follows no redirect, so that an app cannot send the provider elsewhere.
+func probeHTTP(ctx context.Context, ip string, check manifest.HTTPCheck) error {
+	url := "http://" + net.JoinHostPort(ip, strconv.Itoa(int(check.Port))) + check.Path
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("User-Agent", "apocryph-health")
+	transport := &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return fmt.Errorf("GET %s on port %d got no answer", check.Path, check.Port)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode < 200 || resp.StatusCode > 399 {
+		return fmt.Errorf("GET %s on port %d answered %d", check.Path, check.Port, resp.StatusCode)
+	}
+	return nil
+}

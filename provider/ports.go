@@ -1,0 +1,66 @@
+package provider
+
+import (
+	"context"
+
+	"apocryph/attest"
+	"apocryph/manifest"
+	"apocryph/manifest/offer"
+)
+
+// Store keeps records durably. When a call returns, what it did survives a
+// kill -9; when it fails, nothing changed.
+type Store interface {
+	Save(ctx context.Context, r Record) error
+	Load(ctx context.Context) ([]Record, error)
+	Delete(ctx context.Context, id PodID) error
+}
+
+// Capacity is what this machine has left, and who holds it.
+type Capacity interface {
+	Quote(ctx context.Context, publisher PublisherID, needs offer.Needs) (offer.Offer, error)
+	// Commit charges a pod, in place of what it was charged before, and uses up
+	// the reservation; an empty one is allowed. It refuses to overcommit.
+	Commit(ctx context.Context, publisher PublisherID, pod PodID, needs offer.Needs, reservation string) error
+	Release(pod PodID)
+}
+
+// Charges restores what pods are charged after a restart.
+type Charges interface {
+	Restore(pod PodID, needs offer.Needs)
+}
+
+// Names hands out host names and external ports.
+type Names interface {
+	// Assign chooses an endpoint for each port, keeping those that the pod held.
+	Assign(publisher PublisherID, pod PodID, m *manifest.Manifest, held []Endpoint) ([]Endpoint, error)
+}
+
+// Routes sends traffic from endpoints to instances.
+type Routes interface {
+	// Publish replaces a pod's routes; backends are the addresses of its replicas.
+	Publish(pod PodID, endpoints []Endpoint, backends []string) error
+	// Explain sets what is answered while no backend does.
+	Explain(pod PodID, reason string)
+	Withdraw(pod PodID)
+}
+
+// Device produces evidence about this machine.
+type Device interface {
+	Type() attest.Type
+	Attest(ctx context.Context, claims []byte) (attest.Evidence, error)
+	// DataKey is the key of this machine's sealed columns; it opens only in the
+	// same measured state.
+	DataKey(ctx context.Context) ([]byte, error)
+}
+
+// Activator is a device whose attestation key must be shown to live beside an
+// endorsement key: a TPM 2.0. The attestation key's name goes into the claims.
+type Activator interface {
+	// Identity returns which TPM this is, Activate recovers a verifier's secret.
+	Identity(ctx context.Context) (attest.TPMIdentity, error)
+	Activate(ctx context.Context, a attest.Activation) ([]byte, error)
+	// AttestActivated is Attest with the proof that the secret was recovered.
+	AttestActivated(ctx context.Context, claims, secret []byte) (attest.Evidence, error)
+	AKName(ctx context.Context) ([]byte, error)
+}

@@ -1,0 +1,146 @@
+package providerd
+
+import (
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"apocryph/attest/policy"
+	"apocryph/manifest/offer"
+	"apocryph/proto/status"
+	"apocryph/provider"
+)
+
+// Config is a provider's configuration. The zero value of a field is its
+// default where one is named.
+type Config struct {
+	// DataDir holds all state.
+	DataDir string
+	// TEE is "auto", "sev-snp", "tdx", "tpm2" or "soft".
+	TEE string
+	// TPM is a device path or "unix:SOCKET".
+	TPM string
+	// EKChainFile has the certificates between a TPM's endorsement key and its
+	// vendor's root (PEM), for a TPM that stores only the leaf; may be empty.
+	EKChainFile string
+	// Listen, Bootstrap and Relays are multiaddrs; DHTPrefix as in p2p.Config.
+	Listen, Bootstrap, Relays []string
+	DHTPrefix                 string
+	// NoMDNS keeps the provider out of the local network's discovery.
+	NoMDNS bool
+	// Ingress is an address such as ":8081", Domain the parent of generated hosts.
+	Ingress, Domain string
+	// Ports is the range of mapped ports, "FIRST-LAST".
+	Ports string
+	// CustomHosts are patterns of host names that publishers may bring.
+	CustomHosts []string
+	// API are addresses, APISockets unix sockets.
+	API, APISockets []string
+	Region          string
+	// PolicyFile is what this provider demands of its own evidence, PricesFile
+	// its price list; both may be empty.
+	PolicyFile, PricesFile string
+	Version                string
+	// Binary is the program whose digest the software device reports; empty
+	// means the running one.
+	Binary string
+	// Runtime replaces the embedded containerd, in tests.
+	Runtime *Runtime
+	Logger  *slog.Logger
+}
+
+// Runtime is what runs pods, seen from each side that needs it.
+type Runtime struct {
+	provider.Runtime
+	provider.Instances
+	provider.Logs
+	provider.Volumes
+}
+
+// settings is a Config that was read and checked.
+type settings struct {
+	Config
+	ports  [2]uint16
+	policy *policy.Policy
+	prices offer.PriceList
+	// ekChain is DER, the leaf's issuer first.
+	ekChain [][]byte
+}
+
+// runDir is where what may vanish at a reboot lives; socket paths are short.
+const runDir = "/run/apocryph"
+
+func (c Config) check() (settings, error) {
+	s := settings{Config: c}
+	var faults []status.Fault
+	if c.DataDir == "" {
+		faults = append(faults, status.Fault{Field: "data-dir", Got: "nothing", Want: "a directory"})
+	}
+	if abs, err := filepath.Abs(c.DataDir); err == nil {
+		s.DataDir = abs
+	}
+	var first, last uint16
+	if n, err := fmt.Sscanf(c.Ports, "%d-%d", &first, &last); n != 2 || err != nil || first == 0 || last < first {
+		faults = append(faults, status.Fault{Field: "ports", Got: fmt.Sprintf("%q", c.Ports), Want: "FIRST-LAST, such as 30000-32767"})
+	}
+	s.ports = [2]uint16{first, last}
+	for i, a := range c.API {
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			faults = append(faults, status.Fault{Field: fmt.Sprintf("api[%d]", i), Got: fmt.Sprintf("%q", a), Want: "ADDRESS:PORT"})
+		}
+	}
+	switch c.TEE {
+	case "auto", "soft", "tpm2", "sev-snp", "tdx":
+	default:
+		faults = append(faults, status.Fault{Field: "tee", Got: fmt.Sprintf("%q", c.TEE), Want: "auto, sev-snp, tdx, tpm2 or soft"})
+	}
+	if len(faults) > 0 {
+		return s, status.Invalid("provider.config", "the provider's configuration", faults)
+	}
+	if c.PolicyFile != "" {
+		b, err := os.ReadFile(c.PolicyFile)
+		if err != nil {
+			return s, status.Wrap(err, status.InvalidArgument, "provider.policy", "reading the policy file")
+		}
+		if s.policy, err = policy.Parse(b); err != nil {
+			return s, fmt.Errorf("%s: %w", c.PolicyFile, err)
+		}
+	}
+	if c.PricesFile != "" {
+		b, err := os.ReadFile(c.PricesFile)
+		if err != nil {
+			return s, status.Wrap(err, status.InvalidArgument, "provider.prices", "reading the price file")
+		}
+		if s.prices, err = offer.ParsePriceList(b); err != nil {
+			return s, fmt.Errorf("%s: %w", c.PricesFile, err)
+		}
+	}
+	if c.EKChainFile != "" {
+		b, err := os.ReadFile(c.EKChainFile)
+		if err != nil {
+			return s, status.Wrap(err, status.InvalidArgument, "provider.ek_chain", "reading the certificates of the endorsement key")
+		}
+		for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {
+			s.ekChain = append(s.ekChain, block.Bytes)
+		}
+		if len(s.ekChain) == 0 {
+			return s, status.New(status.InvalidArgument, "provider.ek_chain", "%s has no PEM certificate", c.EKChainFile)
+		}
+	}
+	if len(s.APISockets) == 0 {
+		s.APISockets = []string{filepath.Join(s.DataDir, "api.sock")}
+	}
+	if s.Logger == nil {
+		s.Logger = slog.New(slog.DiscardHandler)
+	}
+	return s, nil
+}
+
+// runtimeDir is this data directory's place below runDir.
+func runtimeDir(identity string) string {
+	return filepath.Join(runDir, strings.ToLower(identity)[:8])
+}

@@ -1,0 +1,280 @@
+package providerd
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+
+	"apocryph/p2p"
+	"apocryph/p2p/content"
+	"apocryph/p2p/discovery"
+	"apocryph/p2p/lifecycle"
+	"apocryph/provider"
+	"apocryph/provider/containerd"
+	"apocryph/provider/httpapi"
+	"apocryph/provider/images"
+	"apocryph/provider/ingress"
+	"apocryph/provider/inventory"
+	"apocryph/provider/peerapi"
+	"apocryph/provider/store"
+)
+
+// Node is one provider.
+type Node struct {
+	set   settings
+	log   *slog.Logger
+	ready chan struct{}
+	info  Info
+}
+
+// New checks a configuration and reads the files that it names, and starts
+// nothing.
+func New(cfg Config) (*Node, error) {
+	set, err := cfg.check()
+	if err != nil {
+		return nil, err
+	}
+	return &Node{set: set, log: set.Logger, ready: make(chan struct{})}, nil
+}
+
+// Ready is closed when the provider serves and provider.json is written.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// Info is what provider.json has; valid after Ready.
+func (n *Node) Info() Info { return n.info }
+
+// Run serves until ctx ends, then stops everything but the pods.
+func (n *Node) Run(ctx context.Context) (err error) {
+	unlock, err := lockDir(n.set.DataDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	key, err := p2p.LoadIdentity(filepath.Join(n.set.DataDir, "identity.key"))
+	if err != nil {
+		return err
+	}
+	device, closeDevice, err := openDevice(ctx, n.set)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeDevice()) }()
+	dataKey, err := device.DataKey(ctx)
+	if err != nil {
+		return fmt.Errorf("opening the data key: %w", err)
+	}
+	storeKey, err := hkdf.Expand(sha256.New, dataKey, storeKeyInfo, store.KeySize)
+	clear(dataKey)
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, filepath.Join(n.set.DataDir, "state.db"), storeKey, n.log)
+	clear(storeKey)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+
+	st := lifecycle.New(n.log)
+	defer func() { err = errors.Join(err, st.Stop()) }()
+	if err := n.start(ctx, st, key, device, db); err != nil {
+		return err
+	}
+	return st.Wait(ctx)
+}
+
+// storeKeyInfo keeps the store's key apart from others that the data key may
+// give one day.
+const storeKeyInfo = "apocryph/store/1"
+
+// start brings up the components in the order of their needs.
+func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKey, device provider.Device, db *store.DB) error {
+	network, err := p2p.New(p2p.Config{
+		Identity: key, Listen: n.set.Listen, Bootstrap: n.set.Bootstrap, DHTPrefix: n.set.DHTPrefix, Relays: n.set.Relays,
+		Server: true, MDNS: !n.set.NoMDNS, UserAgent: "apocryph-provider/" + n.set.Version, Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := st.Start(ctx, "network", network.Ready(), network.Run); err != nil {
+		return err
+	}
+	blocks, err := content.New(content.Config{
+		Dir: filepath.Join(n.set.DataDir, "content"), Host: network.Host(), Routing: network.Routing(), Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := st.Start(ctx, "content store", nil, blocks.Run); err != nil {
+		return err
+	}
+	identity := network.ID().String()
+	rt := n.set.Runtime
+	if rt == nil {
+		c, err := containerd.New(containerd.Config{
+			DataDir: filepath.Join(n.set.DataDir, "runtime"), RuntimeDir: runtimeDir(identity[len(identity)-8:]), Identity: identity, Logger: n.log,
+		})
+		if err != nil {
+			return err
+		}
+		if err := st.Start(ctx, "container runtime", c.Ready(), c.Run); err != nil {
+			return err
+		}
+		rt = &Runtime{Runtime: c, Instances: c, Logs: c, Volumes: c}
+	}
+	in, err := ingress.New(ingress.Config{
+		Listen: n.set.Ingress, Domain: n.set.Domain, Ports: n.set.ports, CustomHosts: n.set.CustomHosts, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := st.Start(ctx, "ingress", in.Ready(), in.Run); err != nil {
+		return err
+	}
+	machine, err := inventory.Inspect(inventory.InspectConfig{DataDir: n.set.DataDir})
+	if err != nil {
+		return err
+	}
+	stock, err := inventory.New(inventory.Config{
+		Machine: machine, Prices: n.set.prices, RuntimeClasses: runtimeClasses, Provider: []byte(network.ID()), Ports: n.set.ports,
+	})
+	if err != nil {
+		return err
+	}
+	svc, err := provider.New(provider.Config{
+		Peer: []byte(network.ID()), Version: n.set.Version, Store: db,
+		Runtime: rt, Instances: rt, Volumes: rt, Logs: rt,
+		Images: images.New(blocks), Capacity: stock, Charges: stock, Names: in, Routes: in, Device: device,
+		Policy: n.set.policy, Prices: n.set.prices, Now: time.Now, Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := st.Start(ctx, "pods", svc.Ready(), svc.Run); err != nil {
+		return err
+	}
+	err = st.Start(ctx, "peer protocols", nil, func(ctx context.Context) error {
+		stop := peerapi.Register(network.Host(), svc, n.log)
+		<-ctx.Done()
+		stop()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	advertiser, err := discovery.NewAdvertiser(discovery.AdvertiserConfig{
+		Host: network.Host(), Key: key, Routing: network.Routing(), Logger: n.log,
+		Describe: func() discovery.Advert { return n.describe(device, stock) },
+	})
+	if err != nil {
+		return err
+	}
+	if err := st.Start(ctx, "advert", nil, advertiser.Run); err != nil {
+		return err
+	}
+	apis, err := n.serveAPI(ctx, st, svc)
+	if err != nil {
+		return err
+	}
+	n.info = Info{
+		PeerID: identity, Ingress: in.Addr().String(), API: first(apis), APISocket: n.set.APISockets[0],
+		TEE: string(device.Type()), PID: os.Getpid(), Version: n.set.Version,
+	}
+	for _, a := range network.Addrs() {
+		n.info.Addrs = append(n.info.Addrs, a.String())
+	}
+	if err := n.info.write(n.set.DataDir); err != nil {
+		return err
+	}
+	n.log.Info("ready", "peer", identity, "addrs", strings.Join(n.info.Addrs, " "), "ingress", n.info.Ingress, "tee", n.info.TEE)
+	close(n.ready)
+	return nil
+}
+
+// runtimeClasses are what the embedded runtime offers.
+var runtimeClasses = []string{"runc"}
+
+func (n *Node) describe(device provider.Device, stock *inventory.Inventory) discovery.Advert {
+	free := stock.Free()
+	a := discovery.Advert{
+		TEE: string(device.Type()), Region: n.set.Region, RuntimeClasses: runtimeClasses,
+		Resources: discovery.Resources{CPUMillis: free.CPUMillis, MemoryBytes: free.MemoryBytes, DiskBytes: free.DiskBytes, GPUs: free.GPUs},
+		Asset:     n.set.prices.Asset, Software: "apocryph/" + n.set.Version, Platform: "linux/" + runtime.GOARCH,
+	}
+	for _, p := range n.set.prices.Prices() {
+		a.Prices = append(a.Prices, discovery.Price(p))
+	}
+	return a
+}
+
+// serveAPI serves the HTTP API on every address and socket.
+func (n *Node) serveAPI(ctx context.Context, st *lifecycle.Stack, svc *provider.Service) ([]string, error) {
+	api := httpapi.New(svc, n.set.Version, n.log)
+	var addrs []string
+	for _, a := range n.set.API {
+		l, err := net.Listen("tcp", a)
+		if err != nil {
+			return nil, fmt.Errorf("serving the API: %w", err)
+		}
+		addrs = append(addrs, l.Addr().String())
+		if err := st.Start(ctx, "API on "+a, nil, serve(api.Server(false), l)); err != nil {
+			return nil, err
+		}
+	}
+	for _, path := range n.set.APISockets {
+		// A socket that a killed provider left cannot be bound again; the data
+		// directory's lock says that nobody listens on it.
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("serving the API: %w", err)
+		}
+		l, err := net.Listen("unix", path)
+		if err != nil {
+			return nil, fmt.Errorf("serving the API: %w", err)
+		}
+		if err := os.Chmod(path, 0o600); err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+		if err := st.Start(ctx, "API on "+path, nil, serve(api.Server(true), l)); err != nil {
+			return nil, err
+		}
+	}
+	return addrs, nil
+}
+
+func serve(srv *http.Server, l net.Listener) func(context.Context) error {
+	return func(ctx context.Context) error {
+		done := make(chan error, 1)
+		go func() { done <- srv.Serve(l) }()
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+		}
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		err := srv.Shutdown(grace)
+		if serveErr := <-done; !errors.Is(serveErr, http.ErrServerClosed) {
+			err = errors.Join(err, serveErr)
+		}
+		return err
+	}
+}
+
+func first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}

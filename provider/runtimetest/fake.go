@@ -1,0 +1,349 @@
+package runtimetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"apocryph/manifest"
+	"apocryph/proto/status"
+	"apocryph/provider"
+)
+
+// Fake is a runtime in memory. Containers whose first argument is [Probe]
+// execute its script; all others wait until they are stopped.
+type Fake struct {
+	// Handler makes what answers HTTP on an instance's ports while the
+	// container runs; nil means that nobody listens. Set it before use.
+	Handler func(provider.InstanceSpec, provider.ContainerSpec) http.Handler
+
+	mu        sync.Mutex
+	base      netip.Addr
+	instances map[provider.InstanceID]*fakeInstance
+	// volumes are the files of persistent volumes, by pod and volume.
+	volumes  map[provider.PodID]map[string]*fakeVolume
+	watchers map[chan provider.Exit]struct{}
+	faults   map[string]error
+	// processes are the goroutines of containers.
+	processes sync.WaitGroup
+}
+
+type fakeInstance struct {
+	spec       provider.InstanceSpec
+	ip         netip.Addr
+	containers []*fakeContainer
+}
+
+type fakeContainer struct {
+	spec    provider.ContainerSpec
+	config  ocispec.ImageConfig
+	imageID string
+	volumes map[string]*fakeVolume
+	logs    []provider.LogLine
+	run     *process
+	// exit is -1 before the first end.
+	exit int
+}
+
+// fakeVolume is the files of a volume, by path below it.
+type fakeVolume struct {
+	mu    sync.Mutex
+	files map[string][]byte
+}
+
+var _ Runtime = (*Fake)(nil)
+
+// NewFake makes an empty runtime and stops its containers when the test ends.
+func NewFake(tb testing.TB) *Fake {
+	// Each fake has its own part of the loopback network.
+	n := rand.N(uint32(1<<16)) << 8
+	f := &Fake{
+		base:      netip.AddrFrom4([4]byte{127, byte(n>>16) | 64, byte(n >> 8), 0}),
+		instances: map[provider.InstanceID]*fakeInstance{},
+		volumes:   map[provider.PodID]map[string]*fakeVolume{},
+		watchers:  map[chan provider.Exit]struct{}{},
+		faults:    map[string]error{},
+	}
+	tb.Cleanup(func() {
+		f.mu.Lock()
+		for _, in := range f.instances {
+			for _, c := range in.containers {
+				c.run.end(137)
+			}
+		}
+		f.mu.Unlock()
+		f.processes.Wait()
+	})
+	return f
+}
+
+// Fail makes the next call of a method ("Create", "Start", "Remove", "List",
+// "Exec") return an error.
+func (f *Fake) Fail(method string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults[method] = err
+}
+
+// Kill ends a container's process with an exit code, as a crash would.
+func (f *Fake) Kill(id provider.InstanceID, container string, code int) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, c, err := f.find(id, container)
+	if err != nil {
+		return err
+	}
+	c.run.end(code)
+	return nil
+}
+
+// fault takes the error that a call has to return. The lock is held.
+func (f *Fake) fault(method string) error {
+	err := f.faults[method]
+	delete(f.faults, method)
+	return err
+}
+
+// find looks a container up. The lock is held.
+func (f *Fake) find(id provider.InstanceID, container string) (*fakeInstance, *fakeContainer, error) {
+	in := f.instances[id]
+	if in == nil {
+		return nil, nil, status.New(status.NotFound, "instance.unknown", "no instance %q is here", id)
+	}
+	for _, c := range in.containers {
+		if c.spec.Name == container {
+			return in, c, nil
+		}
+	}
+	return nil, nil, status.New(status.NotFound, "container.unknown", "instance %s has no container %q", id, container)
+}
+
+// Create makes an instance; see [provider.Runtime].
+func (f *Fake) Create(ctx context.Context, s provider.InstanceSpec, report func(provider.Progress)) (provider.Created, error) {
+	f.mu.Lock()
+	err := f.fault("Create")
+	f.mu.Unlock()
+	if err == nil {
+		err = checkSpec(s)
+	}
+	if err != nil {
+		return provider.Created{}, err
+	}
+	in := &fakeInstance{spec: s}
+	for _, c := range s.Containers {
+		img, err := openImage(c)
+		if err != nil {
+			return provider.Created{}, err
+		}
+		in.containers = append(in.containers, &fakeContainer{spec: c, config: img.config, imageID: img.id, volumes: map[string]*fakeVolume{}, exit: -1})
+	}
+	if err := f.Remove(ctx, s.ID, 0); err != nil {
+		return provider.Created{}, err
+	}
+	for _, c := range s.Containers {
+		if err := unpack(ctx, c, report); err != nil {
+			return provider.Created{}, err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mount(in)
+	f.base = f.base.Next()
+	in.ip = f.base
+	f.instances[s.ID] = in
+	out := provider.Created{IP: in.ip.String(), ImageIDs: map[string]string{}}
+	for _, c := range in.containers {
+		out.ImageIDs[c.spec.Name] = c.imageID
+	}
+	return out, nil
+}
+
+// mount gives the containers of an instance their volumes. The lock is held.
+func (f *Fake) mount(in *fakeInstance) {
+	for _, v := range in.spec.Volumes {
+		vol := &fakeVolume{files: map[string][]byte{}}
+		switch v.Kind {
+		case manifest.Secret:
+			for name, data := range in.spec.Secrets[v.Name] {
+				vol.files["/"+name] = data
+			}
+		case manifest.Persistent:
+			pod := f.volumes[in.spec.Pod]
+			if pod == nil {
+				pod = map[string]*fakeVolume{}
+				f.volumes[in.spec.Pod] = pod
+			}
+			if pod[v.Name] == nil {
+				pod[v.Name] = vol
+			}
+			vol = pod[v.Name]
+		}
+		for _, c := range in.containers {
+			c.volumes[v.Name] = vol
+		}
+	}
+}
+
+// Start starts an instance; see [provider.Runtime].
+func (f *Fake) Start(ctx context.Context, id provider.InstanceID) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := errors.Join(f.fault("Start"), ctx.Err()); err != nil {
+		return err
+	}
+	in := f.instances[id]
+	if in == nil {
+		return status.New(status.NotFound, "instance.unknown", "no instance %q is here", id)
+	}
+	for _, c := range in.containers {
+		if c.run.running() {
+			continue
+		}
+		if argv := argvOf(c); argv[0] == missingProgram {
+			return status.New(status.AppFailed, "container.start", "container %q does not start: its command is not in the image", c.spec.Name)
+		}
+		servers, err := f.serve(in, c)
+		if err != nil {
+			return fmt.Errorf("starting container %q: %w", c.spec.Name, err)
+		}
+		f.launch(in, c, servers)
+	}
+	return nil
+}
+
+// serve opens the ports of a container. The lock is held.
+func (f *Fake) serve(in *fakeInstance, c *fakeContainer) ([]*http.Server, error) {
+	if f.Handler == nil {
+		return nil, nil
+	}
+	h := f.Handler(in.spec, c.spec)
+	var out []*http.Server
+	for _, p := range c.spec.Ports {
+		if p.Protocol == manifest.UDP {
+			continue
+		}
+		l, err := net.Listen("tcp", netip.AddrPortFrom(in.ip, p.TargetPort).String())
+		if err != nil {
+			for _, s := range out {
+				s.Close()
+			}
+			return nil, err
+		}
+		s := &http.Server{Handler: h}
+		out = append(out, s)
+		f.processes.Go(func() { _ = s.Serve(l) })
+	}
+	return out, nil
+}
+
+// Remove stops and deletes an instance; see [provider.Runtime].
+func (f *Fake) Remove(ctx context.Context, id provider.InstanceID, grace time.Duration) error {
+	f.mu.Lock()
+	err := f.fault("Remove")
+	in := f.instances[id]
+	f.mu.Unlock()
+	if err != nil || in == nil {
+		return err
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	for _, c := range in.containers {
+		if grace > 0 {
+			c.run.ask()
+		}
+	}
+	for _, c := range in.containers {
+		if c.run == nil {
+			continue
+		}
+		if grace > 0 {
+			select {
+			case <-c.run.done:
+			case <-timer.C:
+				timer.Reset(0)
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		c.run.end(137)
+		<-c.run.done
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.instances, id)
+	return nil
+}
+
+// RemoveVolumes deletes a pod's persistent volumes.
+func (f *Fake) RemoveVolumes(_ context.Context, pod provider.PodID) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id, in := range f.instances {
+		if in.spec.Pod == pod {
+			return status.New(status.Conflict, "volume.used", "the volumes of pod %s are used by %s", pod, id)
+		}
+	}
+	delete(f.volumes, pod)
+	return nil
+}
+
+// missingProgram is a path that no image has.
+const missingProgram = "/missing"
+
+var safeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_-]{0,98}[A-Za-z0-9])?$`)
+
+// checkSpec refuses what a real runtime refuses.
+func checkSpec(s provider.InstanceSpec) error {
+	if s.Class != "runc" {
+		return status.New(status.Unimplemented, "runtime.class", "runtime class %q is not here, only \"runc\"", s.Class)
+	}
+	var faults []status.Fault
+	bad := func(ok bool, field, got string) {
+		if !ok {
+			faults = append(faults, status.Fault{Field: field, Got: strconv.Quote(got)})
+		}
+	}
+	bad(safeName.MatchString(string(s.ID)), "id", string(s.ID))
+	bad(safeName.MatchString(string(s.Pod)), "pod", string(s.Pod))
+	bad(safeName.MatchString(s.Name), "name", s.Name)
+	bad(s.Publisher != "", "publisher", "")
+	bad(len(s.Containers) > 0, "containers", "none")
+	var volumes, names []string
+	for _, v := range s.Volumes {
+		bad(safeName.MatchString(v.Name) && !slices.Contains(volumes, v.Name), "volumes.name", v.Name)
+		volumes = append(volumes, v.Name)
+		for name := range s.Secrets[v.Name] {
+			bad(!strings.Contains(name, "/") && name != ".." && name != "." && name != "", "secrets", name)
+		}
+	}
+	for _, c := range s.Containers {
+		bad(safeName.MatchString(c.Name) && !slices.Contains(names, c.Name), "containers.name", c.Name)
+		names = append(names, c.Name)
+		bad(c.Resources.CPUMillis > 0 && c.Resources.MemoryBytes > 0 && c.Resources.PIDs > 0, "resources", "0")
+		bad(len(c.Resources.Extended) == 0, "resources.extended", "a request")
+		for _, m := range c.Mounts {
+			ok := strings.HasPrefix(m.Path, "/") && m.Path != "/" && !strings.Contains(m.Path, "..")
+			for _, r := range []string{"/proc", "/sys", "/dev", "/etc/hosts"} {
+				ok = ok && m.Path != r && !strings.HasPrefix(m.Path, r+"/")
+			}
+			bad(ok && slices.Contains(volumes, m.Volume), "mounts", m.Path)
+		}
+	}
+	if faults != nil {
+		return status.Invalid("instance.spec", "the instance", faults)
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package provider
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"apocryph/attest"
+	"apocryph/attest/keyrelease"
+	"apocryph/attest/policy"
+	"apocryph/manifest/offer"
+	"apocryph/proto/status"
+)
+
+const (
+	// maxPods bounds all pods of a provider, maxPodsPerPublisher those of one
+	// publisher, against records that fill the store.
+	maxPods             = 1024
+	maxPodsPerPublisher = 64
+)
+
+// Config is what a provider is made of. Everything but Policy and Logger must be set.
+type Config struct {
+	// Peer is this provider's binary peer id.
+	Peer    []byte
+	Version string
+
+	Store     Store
+	Runtime   Runtime
+	Instances Instances
+	Volumes   Volumes
+	Logs      Logs
+	Images    Images
+	Capacity  Capacity
+	Charges   Charges
+	Names     Names
+	Routes    Routes
+	Device    Device
+	// Policy is what the operator demands of this provider's own evidence; nil
+	// demands nothing beyond authentic evidence.
+	Policy *policy.Policy
+	Prices offer.PriceList
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// Service is the pods of one provider. Make it with [New]; it serves while
+// [Service.Run] runs.
+type Service struct {
+	cfg    Config
+	log    *slog.Logger
+	keys   processKeys
+	ledger ledger
+
+	mu sync.Mutex // guards pods and spawn
+	// pods holds every pod that has a record.
+	pods map[PodID]*pod
+	// spawn starts a pod's driver; nil while the service does not run.
+	spawn func(*pod)
+	ready chan struct{}
+}
+
+// New makes a service and its keys. It starts nothing and touches no disk.
+func New(cfg Config) (*Service, error) {
+	hpke, err := keyrelease.NewKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making the release key: %w", err)
+	}
+	_, receipt, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making the receipt key: %w", err)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	epoch := make([]byte, 32)
+	if _, err := rand.Read(epoch); err != nil {
+		return nil, err
+	}
+	return &Service{
+		cfg: cfg, log: cfg.Logger,
+		keys:   processKeys{hpke: hpke, receipt: receipt, epoch: epoch},
+		ledger: ledger{byDigest: map[[32]byte]*issued{}},
+		pods:   map[PodID]*pod{},
+		ready:  make(chan struct{}),
+	}, nil
+}
+
+// Ready is closed when the stored pods are known and requests are served.
+func (s *Service) Ready() <-chan struct{} { return s.ready }
+
+// Run appraises this provider, finds its pods again and drives them until ctx
+// ends. Pods go on running when it returns.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.appraiseSelf(ctx, s.cfg.Policy); err != nil {
+		return fmt.Errorf("appraising this provider: %w", err)
+	}
+	records, err := s.cfg.Store.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("loading pods: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+
+	s.mu.Lock()
+	for _, r := range records {
+		s.claimNames(&r)
+		p := newPod(r)
+		s.pods[r.ID] = p
+		s.charge(r)
+	}
+	s.spawn = func(p *pod) { wg.Go(func() { s.drive(ctx, p) }) }
+	for _, p := range s.pods {
+		s.spawn(p)
+	}
+	s.mu.Unlock()
+	s.log.Info("pods restored", "pods", len(records))
+	defer func() {
+		s.mu.Lock()
+		s.spawn = nil
+		s.mu.Unlock()
+	}()
+	// Before requests come: a revision in preparation is not stored yet.
+	s.sweep(ctx)
+	close(s.ready)
+	err = s.cfg.Instances.Watch(ctx, s.noteExit)
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	return fmt.Errorf("watching containers: %w", err)
+}
+
+// PodIDOf is the id of a publisher's pod: base32 of the first 16 bytes of a
+// SHA-256, so that the name of a foreign pod cannot be chosen.
+func PodIDOf(publisher PublisherID, name string) PodID {
+	sum := sha256.Sum256([]byte(string(publisher) + "\x00" + name))
+	return PodID(strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16])))
+}
+
+// find returns a publisher's own pod. Foreign pods do not exist for it.
+func (s *Service) find(publisher PublisherID, name string) (*pod, error) {
+	s.mu.Lock()
+	p, ok := s.pods[PodIDOf(publisher, name)]
+	s.mu.Unlock()
+	if !ok {
+		return nil, status.New(status.NotFound, "pod.unknown", "this provider has no pod %q of yours", name)
+	}
+	return p, nil
+}
+
+func (s *Service) noteExit(e Exit) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.pods {
+		if p.owns(e.Instance) {
+			p.noteExit(e)
+			return
+		}
+	}
+}
+
+// processKeys are made anew at each start and never leave the process.
+type processKeys struct {
+	hpke    *keyrelease.PrivateKey
+	receipt ed25519.PrivateKey
+	epoch   []byte
+}
+
+// EvidenceType is the type of evidence that this provider has.
+func (s *Service) EvidenceType() attest.Type { return s.cfg.Device.Type() }

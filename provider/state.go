@@ -1,0 +1,43 @@
+package provider
+
+import "slices"
+
+// State is where a pod is in its life.
+type State string
+
+// The states of a pod. A pod that was deleted has none: its record is gone.
+const (
+	// StateAccepted is a pod whose request is stored durably: it goes on from
+	// here whatever happens to its publisher or to this process.
+	StateAccepted State = "accepted"
+	StateFetching State = "fetching"
+	StateStarting State = "starting"
+	// StateRunning is a pod that passed its health checks once. A container
+	// that crashes later is started again and the pod stays in this state.
+	StateRunning State = "running"
+	// StateFailed is a pod that did not come up. Nothing of it but its record is
+	// left; a create of the same name replaces it.
+	StateFailed   State = "failed"
+	StateDeleting State = "deleting"
+	// StateWaitingForKeys is a pod whose sealed columns could not be opened
+	// after a restart of the machine.
+	StateWaitingForKeys State = "waiting-for-keys"
+)
+
+// transitions lists where each state may go. An update starts over at accepted.
+var transitions = map[State][]State{
+	"": {StateAccepted},
+	// An update was prepared before it was accepted and has nothing to fetch.
+	StateAccepted:       {StateFetching, StateStarting, StateFailed, StateDeleting},
+	StateFetching:       {StateAccepted, StateStarting, StateFailed, StateDeleting},
+	StateStarting:       {StateAccepted, StateFetching, StateRunning, StateFailed, StateDeleting},
+	StateRunning:        {StateAccepted, StateFetching, StateStarting, StateFailed, StateDeleting},
+	StateFailed:         {StateAccepted, StateDeleting},
+	StateWaitingForKeys: {StateAccepted, StateDeleting},
+	StateDeleting:       {},
+}
+
+// May reports whether a pod in state s may go to next. Staying is always allowed.
+func (s State) May(next State) bool {
+	return s == next || slices.Contains(transitions[s], next)
+}

@@ -1,0 +1,103 @@
+package publisherd
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"apocryph/p2p/content"
+	"apocryph/p2p/ipdr"
+	"apocryph/proto/status"
+	"apocryph/publisher"
+	"apocryph/publisher/images"
+	"apocryph/publisher/seal"
+)
+
+// Images are the images that this publisher seals and serves.
+type Images struct {
+	store    *content.Store
+	sealer   *seal.Sealer
+	resolver *images.Resolver
+}
+
+// Seal resolves and encrypts one image.
+func (i *Images) Seal(ctx context.Context, ref, dir, platform string, report func(done, total int64)) (*publisher.SealedImage, error) {
+	img, err := i.resolver.Resolve(ctx, ref, dir, platform)
+	if err != nil {
+		return nil, err
+	}
+	return i.sealer.Seal(ctx, img, report)
+}
+
+// Publish makes the image's directory and keeps it, under its own CID.
+func (i *Images) Publish(ctx context.Context, img *publisher.SealedImage) (string, error) {
+	var layers []ipdr.Blob
+	for _, l := range img.Layers {
+		layers = append(layers, ipdr.Blob(l))
+	}
+	root, err := ipdr.Build(ctx, i.store, ipdr.Image{Manifest: img.Manifest, Config: img.Config, Layers: layers})
+	if err != nil {
+		return "", err
+	}
+	return root.String(), i.store.Pin(ctx, root, "image:"+root.String())
+}
+
+// Grant lets one provider read an image.
+func (i *Images) Grant(_ context.Context, root string, to publisher.ProviderID) error {
+	c, err := cid.Decode(root)
+	if err != nil {
+		return err
+	}
+	id, err := peer.Decode(string(to))
+	if err != nil {
+		return status.Wrap(err, status.InvalidArgument, "provider.id", "%.80q is no peer id", to)
+	}
+	return i.store.Grant(c, id)
+}
+
+// MakePublic lets everybody read an image and announces it.
+func (i *Images) MakePublic(ctx context.Context, root string) error {
+	c, err := cid.Decode(root)
+	if err != nil {
+		return err
+	}
+	if err := i.store.SetPublic(c, true); err != nil {
+		return err
+	}
+	return i.store.Announce(ctx, c)
+}
+
+// configMediaType is OCI's; images on IPFS are OCI images.
+const configMediaType = "application/vnd.oci.image.config.v1+json"
+
+// Fetch brings an image that is on IPFS already, for "ipfs:CID" references.
+func (i *Images) Fetch(ctx context.Context, root string) (*publisher.Image, error) {
+	c, err := cid.Decode(root)
+	if err != nil {
+		return nil, status.Wrap(err, status.InvalidArgument, "image.cid", "%.80q is no CID", root)
+	}
+	remote, err := ipdr.Open(ctx, i.store, content.Origin{Root: c, Anyone: true}, "")
+	if err != nil {
+		return nil, fmt.Errorf("fetching %s: %w", c, err)
+	}
+	img := &publisher.Image{Source: "ipfs:" + root, Config: remote.Config, ConfigMediaType: configMediaType}
+	for _, l := range remote.Layers {
+		img.Layers = append(img.Layers, publisher.Layer{
+			MediaType: l.MediaType, Digest: l.Digest, Size: l.Size,
+			Open: func(ctx context.Context) (io.ReadCloser, error) {
+				b, err := l.Fetch(ctx, nil)
+				if err != nil {
+					return nil, err
+				}
+				return struct {
+					io.Reader
+					io.Closer
+				}{io.NewSectionReader(b, 0, b.Size()), b}, nil
+			},
+		})
+	}
+	return img, nil
+}
