@@ -35,7 +35,7 @@ var layers = map[string]int{
 	"publisher/images": 7, "publisher/seal": 7, "publisher/state": 7, "publisher/peerclient": 7,
 	"provider/providerd": 8, "publisher/publisherd": 8,
 	"cmd/internal/cli": 9,
-	"cmd/provider":     10, "cmd/publisher": 10, "e2e/sample": 10, "e2e/sample/app": 10, "provider/runtimetest/probe": 7, "provider/runtimetest/script": 1,
+	"cmd/provider":     10, "cmd/publisher": 10, "e2e/sample": 10, "e2e/debian/layout": 10, "e2e/bench": 11, "e2e/sample/app": 10, "provider/runtimetest/probe": 7, "provider/runtimetest/script": 1,
 	"e2e": 11, "e2e/harness": 10,
 }
 

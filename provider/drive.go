@@ -130,6 +130,9 @@ func (s *Service) bringUp(ctx context.Context, p *pod, rec Record, m *manifest.M
 	if err := s.cfg.Routes.Publish(rec.ID, rec.Endpoints, addresses(up)); err != nil {
 		return nil, err
 	}
+	p.mu.Lock()
+	p.failure = nil
+	p.mu.Unlock()
 	return up, s.update(ctx, p, func(r *Record) { r.State, r.Reason = StateRunning, "" })
 }
 

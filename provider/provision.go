@@ -178,7 +178,8 @@ func (s *Service) follow(ctx context.Context, p *pod, revision uint64, report fu
 			return Provisioned{}, status.New(status.Conflict, "pod.deleted", "pod %q was deleted meanwhile", rec.Name)
 		case rec.Revision != revision:
 			return Provisioned{}, status.New(status.Conflict, "pod.superseded", "revision %d of pod %q was replaced by revision %d", revision, rec.Name, rec.Revision)
-		case rec.State == StateFailed && failure != nil:
+		case failure != nil:
+			// Told even where the disk is too full to store it.
 			return Provisioned{}, failure
 		case rec.State == StateFailed:
 			return Provisioned{}, status.New(status.AppFailed, "pod.failed", "pod %q failed: %s", rec.Name, rec.Reason)

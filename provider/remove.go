@@ -140,16 +140,18 @@ func (s *Service) fail(ctx context.Context, p *pod, m *manifest.Manifest, cause 
 	rec := p.record()
 	lines := s.lastLines(ctx, rec, m)
 	s.cfg.Routes.Explain(rec.ID, publicReason(cause))
-	if err := s.removeInstances(ctx, rec, stopGrace); err != nil {
-		return errors.Join(cause, err)
-	}
+	cleanErr := s.removeInstances(ctx, rec, stopGrace)
 	public := status.Public(cause)
 	if len(public.Log) == 0 {
 		public.Log = lines
 	}
 	p.mu.Lock()
 	p.failure = public
+	p.wake()
 	p.mu.Unlock()
+	if cleanErr != nil {
+		return errors.Join(cause, cleanErr)
+	}
 	s.cfg.Routes.Withdraw(rec.ID)
 	s.cfg.Capacity.Release(rec.ID)
 	s.log.Warn("pod failed", "pod", rec.ID, "name", rec.Name, "err", cause)

@@ -75,7 +75,7 @@ func (s *Store) ask(ctx context.Context, wants []want, got func(want, blocks.Blo
 		if err := s.wants.Acquire(ctx, weight); err != nil {
 			return err
 		}
-		err := askBatch(ctx, bs, wants[:n], got)
+		err := askBatch(ctx, bs, wants[:n], s.idle, got)
 		s.wants.Release(weight)
 		if err != nil {
 			return err
@@ -85,7 +85,7 @@ func (s *Store) ask(ctx context.Context, wants []want, got func(want, blocks.Blo
 	return nil
 }
 
-func askBatch(ctx context.Context, bs *bitswap.Bitswap, wants []want, got func(want, blocks.Block) error) error {
+func askBatch(ctx context.Context, bs *bitswap.Bitswap, wants []want, wait time.Duration, got func(want, blocks.Block) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // a session that is not ended leaks
 	byCID := make(map[cid.Cid][]want, len(wants))
@@ -100,7 +100,7 @@ func askBatch(ctx context.Context, bs *bitswap.Bitswap, wants []want, got func(w
 	if err != nil {
 		return err
 	}
-	idle := time.NewTimer(idleTime)
+	idle := time.NewTimer(wait)
 	defer idle.Stop()
 	for len(byCID) > 0 {
 		select {
@@ -120,7 +120,7 @@ func askBatch(ctx context.Context, bs *bitswap.Bitswap, wants []want, got func(w
 				}
 			}
 			delete(byCID, b.Cid())
-			idle.Reset(idleTime)
+			idle.Reset(wait)
 		case <-idle.C:
 			return status.New(status.Unavailable, "content.no_source", "nobody who was found has this content")
 		case <-ctx.Done():

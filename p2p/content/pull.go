@@ -52,14 +52,14 @@ func (s *Store) pull(ctx context.Context, p peer.ID, root cid.Cid, top want, ski
 }
 
 func (s *Store) exchangeOn(st network.Stream, req request, top want, to sink) error {
-	_ = st.SetWriteDeadline(time.Now().Add(idleTime))
+	_ = st.SetWriteDeadline(time.Now().Add(s.idle))
 	if err := writeRequest(st, req); err != nil {
 		return err
 	}
 	if err := st.CloseWrite(); err != nil {
 		return err
 	}
-	r := bufio.NewReaderSize(&idleReader{st}, 64<<10)
+	r := bufio.NewReaderSize(&idleReader{st, s.idle}, 64<<10)
 	if err := readResponse(r); err != nil {
 		return err
 	}
@@ -67,10 +67,13 @@ func (s *Store) exchangeOn(st network.Stream, req request, top want, to sink) er
 }
 
 // idleReader gives every read its own deadline.
-type idleReader struct{ st network.Stream }
+type idleReader struct {
+	st   network.Stream
+	wait time.Duration
+}
 
 func (r *idleReader) Read(p []byte) (int, error) {
-	if err := r.st.SetReadDeadline(time.Now().Add(idleTime)); err != nil {
+	if err := r.st.SetReadDeadline(time.Now().Add(r.wait)); err != nil {
 		return 0, err
 	}
 	return r.st.Read(p)

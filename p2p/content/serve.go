@@ -127,7 +127,7 @@ func (s *Store) serve(ctx context.Context, t *streams, st network.Stream) {
 // answer sends the response and the sections.
 func (s *Store) answer(ctx context.Context, st network.Stream, req request) error {
 	blocks, bytes, err := s.measure(ctx, req)
-	_ = st.SetWriteDeadline(time.Now().Add(writeTime))
+	_ = st.SetWriteDeadline(time.Now().Add(s.slow))
 	if err != nil {
 		return writeResponse(st, 0, 0, err)
 	}
@@ -157,7 +157,7 @@ func (s *Store) answer(ctx context.Context, st network.Stream, req request) erro
 			if s.onSection != nil {
 				s.onSection(len(*buf))
 			}
-			_ = st.SetWriteDeadline(time.Now().Add(writeTime))
+			_ = st.SetWriteDeadline(time.Now().Add(s.slow))
 			_, err := st.Write(*buf)
 			s.release(buf)
 			if err != nil {

@@ -65,6 +65,8 @@ type Store struct {
 	access *access
 	// create opens the file that a fetch fills; tests make it fail.
 	create func(path string) (blobFile, error)
+	// idle and slow are idleTime and writeTime, but in tests.
+	idle, slow time.Duration
 	// onSection is called before each section is sent, for tests; may be nil.
 	onSection func(size int)
 
@@ -117,6 +119,8 @@ func New(cfg Config) (*Store, error) {
 		log:     cfg.Logger,
 		now:     time.Now,
 		create:  createBlobFile,
+		idle:    idleTime,
+		slow:    writeTime,
 		pins:    map[string]map[cid.Cid]struct{}{},
 		fresh:   map[key]time.Time{},
 		leases:  map[cid.Cid]int{},

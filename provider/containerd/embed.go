@@ -65,8 +65,7 @@ func startServer(ctx context.Context, l layout) (*client.Client, func(), error) 
 		State:   l.state(),
 		Plugins: map[string]any{
 			"io.containerd.server.v1.ttrpc": map[string]any{"address": filepath.Join(l.run, "t.sock")},
-			// Nobody listens there: shims get it as -address and never dial it.
-			"io.containerd.server.v1.grpc": map[string]any{"address": filepath.Join(l.run, "g.sock")},
+			"io.containerd.server.v1.grpc":  map[string]any{"address": l.grpcAddress()},
 			"io.containerd.shim.v1.manager": map[string]any{
 				"socket_dir": filepath.Join(l.run, "s"),
 				"env":        []string{reexecEnv + "=" + roleShim, "TMPDIR=" + l.tmp()},

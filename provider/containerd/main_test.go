@@ -100,7 +100,12 @@ func testConfig() (Config, func() error, error) {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	clean := func() error {
-		return errors.Join(os.RemoveAll(data), os.RemoveAll(run), sysctl("ipv4/ip_forward", strings.TrimSpace(string(forward))))
+		errs := errors.Join(os.RemoveAll(data), os.RemoveAll(run))
+		if bridges, err := filepath.Glob("/sys/class/net/apo-*"); err != nil || len(bridges) > 0 {
+			// Another provider still needs what this one has switched on.
+			return errors.Join(errs, err)
+		}
+		return errors.Join(errs, sysctl("ipv4/ip_forward", strings.TrimSpace(string(forward))))
 	}
 	err = errors.Join(os.Chmod(data, 0o711), os.Chmod(run, 0o711))
 	return Config{DataDir: data + "/d", RuntimeDir: run, Identity: data, RuncPath: runc, Logger: log}, clean, err

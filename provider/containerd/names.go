@@ -65,6 +65,10 @@ func (l layout) ranges() string    { return filepath.Join(l.data, "uids") }
 func (l layout) instances() string { return filepath.Join(l.data, "instances") }
 func (l layout) network() string   { return filepath.Join(l.data, "network.json") }
 
+// grpcAddress is where nobody listens: shims get it and never dial it. It tells
+// whose shim a process is.
+func (l layout) grpcAddress() string { return filepath.Join(l.run, "g.sock") }
+
 func (l layout) state() string      { return filepath.Join(l.run, "state") }
 func (l layout) runcRoot() string   { return filepath.Join(l.run, "runc") }
 func (l layout) tmp() string        { return filepath.Join(l.run, "tmp") }

@@ -52,7 +52,10 @@ func (r *Runtime) remove(ctx context.Context, id provider.InstanceID, grace time
 	}
 	c := *rec
 	c.Phase = removing
-	if err := r.put(&c); err != nil {
+	// On a full disk the mark cannot be written, and to remove is what helps. A
+	// crash from here on leaves a record that looks whole: its instance is listed as
+	// stopped, and starting it fails, upon which its pod makes it anew.
+	if err := r.put(&c); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
 	ctx, _ = namespaced(ctx, rec)
@@ -127,12 +130,12 @@ func (r *Runtime) stop(ctx context.Context, cl *client.Client, rec *record, grac
 		return err
 	}
 	// What a dead shim left running is not containerd's to find.
-	for _, pid := range cgroupPIDs(r.cgroup(rec.ID)) {
-		if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("killing process %d: %w", pid, err)
+	for _, c := range rec.Containers {
+		if err := r.clearRemains(rec, c); err != nil {
+			return fmt.Errorf("clearing container %q: %w", c.Name, err)
 		}
 	}
-	return nil
+	return killGroup(r.cgroup(rec.ID))
 }
 
 func stopContainer(ctx context.Context, cl *client.Client, c containerRecord, grace time.Duration) error {

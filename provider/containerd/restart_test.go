@@ -176,10 +176,6 @@ func daemonDir(t *testing.T) string {
 		if err := clean(); err != nil {
 			t.Error(err)
 		}
-		// The shared runtime still needs it.
-		if err := sysctl("ipv4/ip_forward", "1"); err != nil {
-			t.Error(err)
-		}
 	})
 	cfg.Logger = nil
 	img, key := bench(t).Image()
@@ -250,6 +246,9 @@ func startDaemon(t *testing.T, dir string) *daemon {
 
 func (d *daemon) read() answer {
 	d.t.Helper()
+	// A daemon that hangs says where.
+	watchdog := time.AfterFunc(runtimetest.Patience, func() { _ = d.cmd.Process.Signal(unix.SIGQUIT) })
+	defer watchdog.Stop()
 	if !d.out.Scan() {
 		d.t.Fatalf("the daemon says nothing: %v", d.out.Err())
 	}

@@ -95,6 +95,9 @@ func (r *Runtime) Run(ctx context.Context) error {
 	r.mu.Lock()
 	r.client = c
 	r.mu.Unlock()
+	if err := killOrphans(ctx, c, r.dirs); err != nil {
+		return err
+	}
 	if err := r.restore(ctx); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
@@ -15,6 +16,9 @@ import (
 	"apocryph/proto/status"
 	"apocryph/provider"
 )
+
+// startTime bounds the start of one container.
+const startTime = 2 * time.Minute
 
 // Start starts an instance; see [provider.Runtime]. After a reboot the
 // instance gets its network back; one that had secrets has to be made again.
@@ -87,11 +91,16 @@ func (r *Runtime) startContainer(ctx context.Context, cl *client.Client, rec *re
 	case !errdefs.IsNotFound(err):
 		return fmt.Errorf("asking for its last run: %w", err)
 	}
+	if err := r.clearRemains(rec, c); err != nil {
+		return err
+	}
 	if err := os.Remove(r.dirs.exit(rec.ID, c.Name)); !missing(err) {
 		return fmt.Errorf("forgetting its last run: %w", err)
 	}
 	log := map[string]string{"path": r.dirs.logFile(rec.ID, c.Name)}
-	task, err := cont.NewTask(ctx, cio.BinaryIO(filepath.Join(r.dirs.bin(), loggerName), log))
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	task, err := newTask(ctx, cont, cio.BinaryIO(filepath.Join(r.dirs.bin(), loggerName), log))
 	if err != nil {
 		return startError(c.Name, err)
 	}
@@ -104,6 +113,26 @@ func (r *Runtime) startContainer(ctx context.Context, cl *client.Client, rec *re
 		return startError(c.Name, err)
 	}
 	return nil
+}
+
+// newTask waits for the end of the last task, which takes containerd a moment
+// where a shim was killed.
+func newTask(ctx context.Context, cont client.Container, log cio.Creator) (client.Task, error) {
+	wait, cancel := context.WithTimeout(ctx, killTime)
+	defer cancel()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		task, err := cont.NewTask(ctx, log)
+		if !errdefs.IsAlreadyExists(err) {
+			return task, err
+		}
+		select {
+		case <-again.C:
+		case <-wait.Done():
+			return nil, err
+		}
+	}
 }
 
 // startError classes what runc says. Its text names paths of the host, so only

@@ -70,7 +70,12 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeDevice()) }()
+	defer func() {
+		// Nothing is lost with a device that went away first.
+		if err := closeDevice(); err != nil {
+			n.log.Warn("closing the device", "err", err)
+		}
+	}()
 	dataKey, err := device.DataKey(ctx)
 	if err != nil {
 		return fmt.Errorf("opening the data key: %w", err)

@@ -9,6 +9,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"time"
 )
 
 func main() {
@@ -37,6 +38,10 @@ func main() {
 		}
 		fmt.Fprintf(w, "sha256:%x\n", sha256.Sum256(b))
 	})
+	// An app that takes its time to come up.
+	if d, err := time.ParseDuration(os.Getenv("DELAY")); err == nil {
+		time.Sleep(d)
+	}
 	log.Printf("listening on %s", addr)
 	log.Fatal(http.ListenAndServe(addr, nil))
 }

@@ -1,0 +1,48 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"apocryph/attest/attesttest"
+	"apocryph/e2e/harness"
+)
+
+// TestTPM is the main job on a machine with a TPM 2.0: a policy that pins it,
+// the warning that it is no TEE, and pods that come back by themselves because
+// the data key opens in the same measured state, and in no other.
+func TestTPM(t *testing.T) {
+	w := harness.New(t)
+	chip := attesttest.SWTPM(t)
+	other := attesttest.SWTPM(t)
+	p := w.Provider("provider", "--tee", "tpm2", "--tpm", "unix:"+chip.Socket)
+	pub := w.Publisher("publisher")
+	pol := pub.Policy(p)
+	file := w.Write("app.yaml", app("vault", w.Image(0, 1)))
+	pub.Fails(12, nil, "deploy", file, "--provider", p.Addr())
+	r := pub.Must("deploy", file, "--provider", p.Addr(), "--policy", pol)
+	if !strings.Contains(r.Stderr, "not a TEE") {
+		t.Errorf("nobody said that a TPM is no TEE:\n%s", r.Stderr)
+	}
+	address := r.Last()
+	answers(t, p, address, "hello from vault")
+	p.Kill()
+	p.Start()
+	answers(t, p, address, "hello from vault")
+
+	twin := w.Provider("twin", "--tee", "tpm2", "--tpm", "unix:"+other.Socket)
+	pub.Fails(12, []string{"ATT-"}, "attest", twin.Addr(), "--policy", pol)
+
+	p.Stop()
+	chip.Extend(t, 4, [32]byte{1})
+	if err := p.TryStart(); err == nil {
+		t.Error("the provider started although the machine booted something else")
+	}
+	if !strings.Contains(p.Log(), "hint:") || !strings.Contains(p.Log(), "sealed") {
+		t.Errorf("the refusal does not say why:\n%s", p.Log())
+	}
+	// A reset brings the measured state back: the registers are those of the boot.
+	chip.Restart(t)
+	p.Start()
+	answers(t, p, address, "hello from vault")
+}
