@@ -46,8 +46,15 @@ command: --serve keeps it up until it is interrupted.`,
 					return err
 				}
 			}
+			if err := s.Images.Keep(ctx, cid); err != nil {
+				return err
+			}
 			if public {
-				if err := s.Images.MakePublic(ctx, cid); err != nil {
+				// Whoever has this node's address needs no announcement.
+				err := s.Images.MakePublic(ctx, cid)
+				if ctx.Err() == nil && status.CodeOf(err) == status.Unavailable {
+					fmt.Fprintf(g.app.Stderr, "warning: %s; it is found by this node's address only\n", err)
+				} else if err != nil {
 					return err
 				}
 			}

@@ -33,7 +33,7 @@ const (
 func (s *Store) pull(ctx context.Context, p peer.ID, root cid.Cid, top want, skipLeaves bool, to sink) error {
 	open, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
-	st, err := s.cfg.Host.NewStream(open, p, Protocol)
+	st, err := s.openStream(open, p)
 	if err != nil {
 		return err
 	}

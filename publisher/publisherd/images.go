@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -42,7 +43,43 @@ func (i *Images) Publish(ctx context.Context, img *publisher.SealedImage) (strin
 	if err != nil {
 		return "", err
 	}
-	return root.String(), i.store.Pin(ctx, root, "image:"+root.String())
+	return root.String(), i.store.Pin(ctx, root, imageOwner+root.String())
+}
+
+// Pins of images that apps have, which end with the app, and of images that
+// were published for themselves, which do not.
+const (
+	imageOwner     = "image:"
+	publishedOwner = "published:"
+)
+
+// Keep keeps an image that no app has.
+func (i *Images) Keep(ctx context.Context, root string) error {
+	c, err := cid.Decode(root)
+	if err != nil {
+		return err
+	}
+	return i.store.Pin(ctx, c, publishedOwner+root)
+}
+
+// tidy removes the images of earlier revisions and of deleted apps. What is
+// younger than an hour stays: another attempt may use it.
+func (i *Images) tidy(ctx context.Context, apps []publisher.App) error {
+	inUse := map[string]bool{}
+	for _, a := range apps {
+		for _, img := range a.Images {
+			inUse[img.CID] = true
+		}
+	}
+	for _, owner := range i.store.Owners() {
+		if root, ok := strings.CutPrefix(owner, imageOwner); ok && !inUse[root] {
+			if err := i.store.Unpin(ctx, owner); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := i.store.GC(ctx)
+	return err
 }
 
 // Grant lets one provider read an image.

@@ -96,7 +96,19 @@ func (n *Node) Do(ctx context.Context, publish bool, use func(context.Context, *
 		cfg.Resolver, cfg.Sealer, cfg.Content = s.Images.resolver, s.Images.sealer, s.Images
 	}
 	s.Service = publisher.New(cfg)
-	return use(ctx, s)
+	if err := use(ctx, s); err != nil || s.Images == nil {
+		return err
+	}
+	// What is still to be used was saved by the command. With a list that may
+	// lack an app nothing is removed.
+	apps, err := st.List(ctx)
+	if err == nil {
+		err = s.Images.tidy(ctx, apps)
+	}
+	if err != nil && ctx.Err() == nil {
+		n.cfg.Logger.Warn("old images are not removed", "err", err)
+	}
+	return nil
 }
 
 // images opens the content store and what seals into it.

@@ -84,7 +84,6 @@ func TestModes(t *testing.T) {
 	must(t, err)
 	must(t, s.Save(t.Context(), sample("app", "P1")))
 	must(t, s.Layers().Put(layerKey("x"), []byte("v")))
-	must(t, s.SaveSeen(t.Context(), "P1", "p", "c", when))
 	release, err := s.Lock("app")
 	must(t, err)
 	defer release()

@@ -1,6 +1,5 @@
 // Package state is what this publisher remembers between commands: which apps
-// it deployed where, the keys that it released for them, which machine a
-// provider showed, and which layers are encrypted already.
+// it deployed where, and which layers are encrypted already.
 //
 // It is a directory of small JSON files, one for each thing, so that a damaged
 // one costs only itself: [State.List] returns the rest beside the error that
@@ -12,7 +11,7 @@
 // that lasts for that change; [State.Lock] is the longer one that keeps two
 // deploys of one app apart. The kernel drops both when a process dies.
 //
-// The directory is 0700 and its files 0600. Revision keys and layer keys are
+// The directory is 0700 and its files 0600. Layer keys are
 // encrypted besides, with AES-256-GCM under a random key in the file "key", so
 // that a copy of the records without that file has no secret in it. Without
 // that file apps can still be listed and deployed anew.
@@ -20,6 +19,5 @@
 //	key                  32 random bytes
 //	apps/NAME.HASH.json  one app at one provider; HASH is of the provider's id
 //	layers/HASH.json     one encrypted layer
-//	seen/HASH.json       what a provider was when it was seen last
 //	locks/               files that are locked; they are never removed
 package state

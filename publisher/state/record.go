@@ -27,8 +27,6 @@ type record struct {
 	Pending        *pendingRecord   `json:"pending,omitempty"`
 	Created        time.Time        `json:"created"`
 	Updated        time.Time        `json:"updated"`
-	// Release is what was released for the app; its keys are sealed.
-	Release *releaseRecord `json:"release,omitempty"`
 }
 
 type imageRecord struct {
@@ -52,12 +50,7 @@ type pendingRecord struct {
 	Sent      time.Time `json:"sent"`
 }
 
-type releaseRecord struct {
-	ClaimsDigest string            `json:"claims_digest"`
-	Keys         map[string][]byte `json:"keys"`
-}
-
-// put takes over an app; what was released stays.
+// put takes over an app.
 func (r *record) put(a publisher.App) {
 	r.Version, r.Name, r.Provider, r.Addrs = appVersion, a.Name, string(a.Provider.ID), a.Provider.Addrs
 	r.PodID, r.Revision, r.ManifestDigest, r.URL, r.Verdict = a.PodID, a.Revision, a.ManifestDigest, a.URL, a.Verdict

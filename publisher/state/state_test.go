@@ -141,27 +141,3 @@ func TestListAndDelete(t *testing.T) {
 		t.Error(diff)
 	}
 }
-
-func TestSeen(t *testing.T) {
-	s := newState(t)
-	if _, known, err := s.Seen(t.Context(), "P1"); known || err != nil {
-		t.Errorf("known %v, error %v", known, err)
-	}
-	must(t, s.SaveSeen(t.Context(), "P1", "platform-a", "c1", when))
-	must(t, s.SaveSeen(t.Context(), "P1", "platform-a", "c2", when.Add(time.Hour)))
-	got, known, err := s.Seen(t.Context(), "P1")
-	must(t, err)
-	if diff := cmp.Diff(Seen{"platform-a", "c2", when, when.Add(time.Hour)}, got); diff != "" || !known {
-		t.Error(diff)
-	}
-	must(t, s.SaveSeen(t.Context(), "P1", "platform-b", "c3", when.Add(2*time.Hour)))
-	got, _, err = s.Seen(t.Context(), "P1")
-	must(t, err)
-	if got.Platform != "platform-b" || !got.First.Equal(when.Add(2*time.Hour)) {
-		t.Errorf("%+v", got)
-	}
-	refused(t, s.SaveSeen(t.Context(), "../x", "p", "c", when), status.InvalidArgument)
-	must(t, os.Rename(s.seenPath("P1"), s.seenPath("P2")))
-	_, _, err = s.Seen(t.Context(), "P2")
-	refused(t, err, status.InvalidArgument, s.seenPath("P2"))
-}
