@@ -5,7 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"apocryph/e2e/harness"
@@ -33,7 +35,7 @@ func TestNginx(t *testing.T) {
 	p := w.Provider("provider", "--allow-host", "*.example.org")
 	pub := w.Publisher("publisher")
 	pol := pub.Policy(p)
-	w.Write("conf/site.conf", "server { listen 8080; location / { default_type text/plain; return 200 \"configured by a secret\\n\"; } }\n")
+	w.Write("conf/site.conf", "server { listen 8080; location / { default_type text/plain; return 200 \"configured by a secret\\n\"; } location /lost { root /nowhere; } }\n")
 	file := w.Write("app.yaml", `name: site
 containers:
   - image: oci:`+image+`
@@ -60,11 +62,38 @@ containers:
 	if got := curl("-H", "Host: other.example.org", "http://"+p.Info.Ingress+"/"); got != "configured by a secret\n" {
 		t.Errorf("the site of the secret: %q", got)
 	}
+	if master, workers := nginxUsers(t); len(workers) == 0 || master == 0 || slices.ContainsFunc(workers, func(uid int) bool { return uid != master+33 }) {
+		t.Errorf("nginx's master is user %d and its workers are %v of the host: want one that is not root, and www-data of it", master, workers)
+	}
 	curl(address + "nothing-here")
+	curl("-H", "Host: other.example.org", "http://"+p.Info.Ingress+"/lost")
 	harness.Eventually(t, "both of nginx's logs are the pod's", func() bool {
-		log := pub.Must("logs", "site").Stdout
+		r := pub.Must("logs", "site")
+		log := r.Stdout + r.Stderr
 		return strings.Contains(log, `"GET /nothing-here HTTP/1.1" 404`) && strings.Contains(log, "[error]")
 	})
+}
+
+// nginxUsers are the host's user ids of the processes of the nginx that runs.
+func nginxUsers(t *testing.T) (master int, workers []int) {
+	t.Helper()
+	for _, pid := range processes(t) {
+		title, err := os.ReadFile("/proc/" + pid + "/cmdline")
+		if err != nil || !strings.HasPrefix(string(title), "nginx: ") {
+			continue
+		}
+		st, err := os.Stat("/proc/" + pid)
+		if err != nil {
+			continue
+		}
+		uid := int(st.Sys().(*syscall.Stat_t).Uid)
+		if strings.HasPrefix(string(title), "nginx: worker") {
+			workers = append(workers, uid)
+		} else {
+			master = uid
+		}
+	}
+	return master, workers
 }
 
 // TestRedis keeps data in Debian's redis: a TCP port, a password from a secret,
@@ -143,7 +172,8 @@ volumes:
 	redis("hello", "GET", "greeting")
 	redis("OK", "CONFIG", "RESETSTAT")
 
-	log := pub.Must("logs", "cache").Stdout
+	r := pub.Must("logs", "cache")
+	log := r.Stdout + r.Stderr
 	for _, complaint := range []string{"MISCONF", "Can't open", "Failed", "Permission denied"} {
 		if strings.Contains(log, complaint) {
 			t.Errorf("redis complains:\n%s", log)

@@ -167,6 +167,16 @@ func (s *Service) build(ctx context.Context, rec Record, m *manifest.Manifest, i
 	if err != nil {
 		return err
 	}
+	// Layers that were unpacked already for another pod have to be here, too:
+	// all but volumes can be rebuilt from ciphertext.
+	for _, c := range spec.Containers {
+		if c.Image.Wait == nil {
+			continue
+		}
+		if err := c.Image.Wait(ctx); err != nil {
+			return errors.Join(err, s.cfg.Runtime.Remove(context.WithoutCancel(ctx), id, 0))
+		}
+	}
 	for _, c := range m.Containers {
 		if got := made.ImageIDs[c.Name]; got != c.Image.ImageID {
 			return errors.Join(

@@ -30,6 +30,9 @@ type Image struct {
 	// Manifest and Config are the exact bytes, already checked against their digests.
 	Manifest, Config []byte
 	Layers           []Layer
+	// Wait returns when every layer is here, verified and durable: also those
+	// that nobody had to read. Nil means that they are.
+	Wait func(context.Context) error
 }
 
 // Layer is one layer's ciphertext, or its plain bytes where it is not encrypted.

@@ -211,7 +211,10 @@ func (r *Runtime) container(ctx context.Context, cl *client.Client, id provider.
 	}
 	_, err = cl.NewContainer(ctx, c.ID,
 		client.WithSpec(spec),
-		client.WithRuntime(filepath.Join(r.dirs.bin(), shimName), &options.Options{BinaryName: r.runc, Root: r.dirs.runcRoot()}),
+		// The pipes of commands that are executed later are its root's, too.
+		client.WithRuntime(filepath.Join(r.dirs.bin(), shimName), &options.Options{
+			BinaryName: r.runc, Root: r.dirs.runcRoot(), IoUid: p.uids, IoGid: p.uids,
+		}),
 		client.WithContainerLabels(map[string]string{labelImage: img.id}),
 		func(_ context.Context, _ *client.Client, c *containers.Container) error {
 			c.Snapshotter, c.SnapshotKey = snapshotter, c.ID

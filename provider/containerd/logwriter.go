@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -24,10 +25,16 @@ const logRate = 8 << 20
 // runLogger is the process that writes a container's output to its file. The
 // shim starts it with the pipes from the container as descriptors 3 and 4 and
 // waits until descriptor 5 is closed (containerd, core/runtime/v2/README.md,
-// "binary"). It ends when both pipes end. The arguments are "path" and a file.
+// "binary"). It ends when both pipes end. The arguments are "path" and a file,
+// "owner" and the host's id of the container's root, in any order.
 func runLogger(args []string) error {
-	if len(args) != 2 || args[0] != "path" {
-		return errors.New("usage: " + loggerName + " path FILE")
+	given := map[string]string{}
+	for pair := range slices.Chunk(args, 2) {
+		given[pair[0]] = pair[len(pair)-1]
+	}
+	owner, err := strconv.ParseUint(given["owner"], 10, 31)
+	if len(args) != 4 || given["path"] == "" || err != nil {
+		return errors.New("usage: " + loggerName + " path FILE owner UID")
 	}
 	// One of these runs per container: little memory matters more than speed.
 	runtime.GOMAXPROCS(1)
@@ -37,11 +44,19 @@ func runLogger(args []string) error {
 	// the pipes has to be written first.
 	signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGPIPE)
 
-	w, err := openRotated(args[1])
+	w, err := openRotated(given["path"])
 	if err != nil {
 		return err
 	}
 	defer w.close()
+	// Programs open /dev/stdout and /dev/stderr anew, which asks for the owner of
+	// the pipe. runc hands it on to the image's user, but only from a user that
+	// the container's user namespace knows.
+	for _, fd := range []int{3, 4} {
+		if err := unix.Fchown(fd, int(owner), int(owner)); err != nil {
+			return fmt.Errorf("giving the container its output: %w", err)
+		}
+	}
 	ready := os.NewFile(5, "ready")
 	if _, err := ready.Write([]byte{1}); err != nil {
 		return fmt.Errorf("telling the shim: %w", err)

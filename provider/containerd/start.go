@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -97,7 +98,7 @@ func (r *Runtime) startContainer(ctx context.Context, cl *client.Client, rec *re
 	if err := os.Remove(r.dirs.exit(rec.ID, c.Name)); !missing(err) {
 		return fmt.Errorf("forgetting its last run: %w", err)
 	}
-	log := map[string]string{"path": r.dirs.logFile(rec.ID, c.Name)}
+	log := map[string]string{"path": r.dirs.logFile(rec.ID, c.Name), "owner": strconv.FormatUint(uint64(rec.UIDs), 10)}
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	task, err := newTask(ctx, cont, cio.BinaryIO(filepath.Join(r.dirs.bin(), loggerName), log))

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -215,96 +214,6 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-func TestTail(t *testing.T) {
-	w := &tail{max: 5}
-	for _, s := range []string{"ab", "", "cdefghij", "k"} {
-		if n, err := w.Write([]byte(s)); n != len(s) || err != nil {
-			t.Errorf("%d, %v", n, err)
-		}
-	}
-	if got := string(w.bytes()); got != "ghijk" {
-		t.Errorf("got %q", got)
-	}
-}
-
-func TestLogRotation(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "c.log")
-	w, err := openRotated(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.close()
-	w.max = 1000
-	r := &logReader{container: "c", path: path}
-	defer r.close()
-	m := merger{logs: []*logReader{r}}
-	var got []string
-	read := func() {
-		t.Helper()
-		if err := m.each(t.Context(), func(l provider.LogLine) error { got = append(got, string(l.Text)); return nil }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var want []string
-	// Each file takes about a dozen lines: a follower that looks after every
-	// seven sees all of them, across every rotation.
-	for i := range 200 {
-		line := strings.Repeat("x", 20) + string(rune('a'+i%26))
-		want = append(want, line)
-		if err := w.write(entry{at: time.Unix(int64(i), 0), stream: streamOut, text: []byte(line)}); err != nil {
-			t.Fatal(err)
-		}
-		if i%7 == 0 {
-			read()
-		}
-	}
-	read()
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	// Who begins now finds what three files hold, oldest first.
-	late := &logReader{container: "c", path: path}
-	defer late.close()
-	m, got = merger{logs: []*logReader{late}}, nil
-	read()
-	if len(got) < 30 || len(got) > 60 {
-		t.Errorf("%d lines are kept", len(got))
-	}
-	if diff := cmp.Diff(want[len(want)-len(got):], got); diff != "" {
-		t.Error(diff)
-	}
-	files, err := filepath.Glob(path + "*")
-	if err != nil || len(files) != logFiles {
-		t.Errorf("files %v, %v", files, err)
-	}
-}
-
-func TestLogReaderJoinsAndSkips(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "c.log")
-	const log = "2026-01-02T03:04:05Z stdout P one \n" +
-		"garbage\n" +
-		"2026-01-02T03:04:06Z stderr F err\n" +
-		"2026-01-02T03:04:07Z stdout F two\n" +
-		"2026-01-02T03:04:08Z stdout F \n" +
-		"2026-01-02T03:04:09Z stdout F cut"
-	if err := os.WriteFile(path, []byte(log), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r := &logReader{container: "c", path: path}
-	defer r.close()
-	var got []string
-	m := merger{logs: []*logReader{r}}
-	if err := m.each(t.Context(), func(l provider.LogLine) error {
-		got = append(got, l.Stream+" "+string(l.Text))
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"stderr err", "stdout one two", "stdout "}, got); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestEnvironmentOfImages(t *testing.T) {
 	c := provider.ContainerSpec{}
 	c.Env = []manifest.EnvVar{{Name: "PATH", Value: "/mine"}, {Name: "A", Value: "b=c"}}
@@ -333,22 +242,6 @@ func TestLayerErrors(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
 		}
 	}
-}
-
-func FuzzParseEntry(f *testing.F) {
-	for _, s := range []string{"", "2026-01-02T03:04:05.6Z stdout F text", "2026-01-02T03:04:05Z stderr P ", "x stdout F y", "2026-01-02T03:04:05Z  F "} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, line []byte) {
-		e, ok := parseEntry(line)
-		if !ok || strings.ContainsRune(string(line), '\n') {
-			return
-		}
-		again, ok := parseEntry([]byte(strings.TrimSuffix(string(appendEntry(nil, e)), "\n")))
-		if !ok || !again.at.Equal(e.at) || again.stream != e.stream || again.partial != e.partial || string(again.text) != string(e.text) {
-			t.Errorf("%q became %+v, then %+v", line, e, again)
-		}
-	})
 }
 
 // FuzzOpenImage gives the image's configuration and the annotations of a layer,

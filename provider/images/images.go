@@ -27,7 +27,8 @@ var _ provider.Images = (*Images)(nil)
 func New(store *content.Store) *Images { return &Images{store: store} }
 
 // Fetch pins an image for owner, brings its manifest and configuration, checks
-// both against what the request pins, and starts to bring the layers.
+// both against what the request pins, and starts to bring all layers, the first
+// ones first. They go on arriving until ctx ends.
 func (i *Images) Fetch(ctx context.Context, owner provider.InstanceID, req provider.ImageRequest, report func(provider.Progress)) (*provider.Image, error) {
 	root, err := cid.Decode(req.CID)
 	if err != nil {
@@ -50,25 +51,46 @@ func (i *Images) Fetch(ctx context.Context, owner provider.InstanceID, req provi
 	}
 	img := &provider.Image{Manifest: remote.Manifest, Config: remote.Config}
 	total := &tally{report: report}
+	var blobs []*content.Blob
+	closeAll := func() {
+		for _, b := range blobs {
+			_ = b.Close()
+		}
+	}
+	// All sizes are known before the first report.
+	var reports []func(content.Progress)
 	for _, l := range remote.Layers {
-		img.Layers = append(img.Layers, i.layer(l, total.layer(l.Size)))
+		reports = append(reports, total.layer(uint64(l.Size)))
+	}
+	for n, l := range remote.Layers {
+		b, err := l.Fetch(ctx, reports[n])
+		if err != nil {
+			closeAll()
+			return nil, err
+		}
+		blobs = append(blobs, b)
+		img.Layers = append(img.Layers, provider.Layer{
+			MediaType: l.MediaType, Digest: l.Digest, Size: l.Size, Annotations: l.Annotations,
+			Open: func(context.Context) (provider.ReadAtCloser, error) { return shared{b}, nil },
+		})
+	}
+	context.AfterFunc(ctx, closeAll)
+	img.Wait = func(ctx context.Context) error {
+		for _, b := range blobs {
+			if err := b.Wait(ctx); err != nil {
+				return fmt.Errorf("fetching layer %s: %w", b.Digest(), err)
+			}
+		}
+		return nil
 	}
 	return img, nil
 }
 
-// layer is a layer that is brought when it is opened.
-func (i *Images) layer(l ipdr.Layer, report func(content.Progress)) provider.Layer {
-	return provider.Layer{
-		MediaType: l.MediaType, Digest: l.Digest, Size: l.Size, Annotations: l.Annotations,
-		Open: func(ctx context.Context) (provider.ReadAtCloser, error) {
-			b, err := l.Fetch(ctx, report)
-			if err != nil {
-				return nil, err
-			}
-			return b, nil
-		},
-	}
-}
+// shared is a blob that ends with its fetch and not with who reads it.
+type shared struct{ *content.Blob }
+
+// Close leaves the blob to whoever else reads it.
+func (shared) Close() error { return nil }
 
 // Release gives up an owner's pins and removes what nobody needs any more.
 func (i *Images) Release(ctx context.Context, owner provider.InstanceID) error {
@@ -92,26 +114,25 @@ func (i *Images) pin(ctx context.Context, root cid.Cid, owner provider.InstanceI
 type tally struct {
 	report func(provider.Progress)
 
-	mu   sync.Mutex // guards all below
-	done []uint64
-	rate []uint64
-	sum  uint64
+	mu     sync.Mutex // guards what layers holds
+	layers []content.Progress
+	sum    uint64
 }
 
-// layer counts one more layer in.
-func (t *tally) layer(size int64) func(content.Progress) {
-	n := len(t.done)
-	t.done, t.rate = append(t.done, 0), append(t.rate, 0)
-	t.sum += uint64(size)
+// layer counts one more layer in; all are counted before the first reports.
+func (t *tally) layer(size uint64) func(content.Progress) {
+	n := len(t.layers)
+	t.layers = append(t.layers, content.Progress{Total: size})
+	t.sum += size
 	return func(p content.Progress) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.done[n], t.rate[n] = p.Done, p.Rate
-		out := provider.Progress{Stage: provider.StageFetching, Total: t.sum, Source: string(p.Source)}
-		for i := range t.done {
-			out.Done += t.done[i]
-			if t.done[i] < t.sum {
-				out.Rate += t.rate[i]
+		t.layers[n].Done, t.layers[n].Rate = p.Done, p.Rate
+		out := provider.Progress{Stage: provider.StageFetching, Total: t.sum, Source: p.Source}
+		for _, l := range t.layers {
+			out.Done += l.Done
+			if l.Done < l.Total {
+				out.Rate += l.Rate
 			}
 		}
 		t.report(out)
