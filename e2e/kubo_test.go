@@ -145,6 +145,7 @@ func serve(t *testing.T, pub *harness.Publisher, args ...string) serving {
 			return e.serving
 		}
 	}
+	stop()
 	t.Fatalf("publish --serve ended without a result (%v):\n%s", lines.Err(), log.String())
 	return serving{}
 }
@@ -168,10 +169,8 @@ func TestStockTools(t *testing.T) {
 	}
 	private.stop()
 
+	// The same layers, under a manifest of their own.
 	it := serve(t, pub, image, "--public")
-	if it.CID != private.CID {
-		t.Errorf("published again, the image is %s and no longer %s", it.CID, private.CID)
-	}
 	k.must(time.Minute, "swarm", "connect", it.Addrs[0])
 	k.must(2*time.Minute, "get", "--progress=false", "-o", dir, it.CID)
 

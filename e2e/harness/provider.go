@@ -159,9 +159,30 @@ func (p *Provider) cleanup() {
 			p.t.Errorf("the provider ended with code %d", code)
 		}
 	}
+	for _, l := range p.leftovers() {
+		p.t.Errorf("the provider left %s", l)
+	}
 	if p.t.Failed() {
 		p.t.Logf("provider %s said:\n%s", filepath.Base(p.Dir), tail(p.Log(), 200))
 	}
+}
+
+// leftovers are what a provider without pods must not leave on the machine.
+func (p *Provider) leftovers() []string {
+	var left []string
+	if id := p.Info.PeerID; id != "" {
+		left, _ = filepath.Glob("/run/apocryph/" + strings.ToLower(id[len(id)-8:]))
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return append(left, err.Error())
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, p.Dir+"/") {
+			left = append(left, line)
+		}
+	}
+	return left
 }
 
 func tail(s string, lines int) string {

@@ -85,7 +85,13 @@ func (r *Runtime) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	idle := false
+	defer func() {
+		unlock()
+		if idle {
+			r.leaveNothing()
+		}
+	}()
 	bridgeLogs(r.log)
 	c, stop, err := startServer(ctx, r.dirs)
 	if err != nil {
@@ -109,7 +115,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			r.mu.Lock()
 			r.client = nil
-			idle := len(r.records) == 0
+			idle = len(r.records) == 0
 			r.mu.Unlock()
 			if idle {
 				return r.net.dismantle()
