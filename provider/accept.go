@@ -14,97 +14,95 @@ import (
 // A create is stored first and brought up then. An update is prepared first
 // (fetched, unpacked, its keys proven) while the old revision serves, so that
 // an order which cannot work leaves the running revision alone.
-func (s *Service) accept(ctx context.Context, want Record, m *manifest.Manifest, op Operation, order Order, report func(Progress)) (*pod, error) {
+func (s *Service) accept(ctx context.Context, want Record, m *manifest.Manifest, op Operation, order Order, report func(Progress)) (p *pod, revision uint64, err error) {
 	s.mu.Lock()
 	if s.spawn == nil {
 		s.mu.Unlock()
-		return nil, status.New(status.Unavailable, "provider.starting", "this provider is starting or stopping").WithRetryAfter(retrySoon)
+		return nil, 0, status.New(status.Unavailable, "provider.starting", "this provider is starting or stopping").WithRetryAfter(retrySoon)
 	}
 	p, exists := s.pods[want.ID]
 	if !exists && op != Update {
 		if err := s.mayAdd(want.Publisher); err != nil {
 			s.mu.Unlock()
-			return nil, err
+			return nil, 0, err
 		}
+		// A dry run is in the table, too: it holds names for a moment, and may
+		// not give them back under a create that comes at the same time.
 		p = newPod(Record{ID: want.ID, Publisher: want.Publisher, Name: want.Name})
-		if op == Create {
-			s.pods[want.ID] = p
-		}
+		s.pods[want.ID] = p
 	}
 	s.mu.Unlock()
 	if p == nil {
-		return nil, status.New(status.NotFound, "pod.unknown", "this provider has no pod %q of yours to update", want.Name).
+		return nil, 0, status.New(status.NotFound, "pod.unknown", "this provider has no pod %q of yours to update", want.Name).
 			WithHint("create it instead")
 	}
 	if !p.acquire() {
-		return nil, status.New(status.Conflict, "pod.busy", "another request is changing pod %q", want.Name).WithRetryAfter(retrySoon)
+		return nil, 0, status.New(status.Conflict, "pod.busy", "another request is changing pod %q", want.Name).WithRetryAfter(retrySoon)
 	}
 	defer p.yield()
-	err := s.place(ctx, p, want, m, op, order, report)
-	if !exists && op == Create && err != nil {
-		s.forget(p)
-	}
-	return p, err
+	revision, err = s.place(ctx, p, want, m, op, order, report)
+	s.forget(p)
+	return p, revision, err
 }
 
-// place checks an order against the pod that exists and makes it the current revision.
-func (s *Service) place(ctx context.Context, p *pod, want Record, m *manifest.Manifest, op Operation, order Order, report func(Progress)) error {
+// place checks an order against the pod that exists and makes it the current
+// revision, whose number it returns.
+func (s *Service) place(ctx context.Context, p *pod, want Record, m *manifest.Manifest, op Operation, order Order, report func(Progress)) (uint64, error) {
 	have := p.record()
 	if err := mayPlace(have, op, order.ExpectedRevision); err != nil {
-		return err
+		return 0, err
 	}
 	needs := offer.NeedsOf(m)
 	needs.Replaces = want.Name
 	endpoints, err := s.cfg.Names.Assign(want.Publisher, want.ID, m, have.Endpoints)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	// Names and ports that an order did not get to keep are free again.
 	kept := false
 	defer func() {
 		if !kept {
-			s.giveBack(ctx, have, want.ID)
+			s.giveBack(p, have)
 		}
 	}()
 	if op == DryRun {
 		o, err := s.cfg.Capacity.Quote(ctx, want.Publisher, needs)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		return shortOf(o)
+		return 0, shortOf(o)
 	}
 	want.Endpoints, want.Revision, want.Obsolete = endpoints, have.Revision+1, have.Obsolete
 	if !have.Created.IsZero() {
 		want.Created = have.Created
 	}
 	if err := s.cfg.Capacity.Commit(ctx, want.Publisher, want.ID, needs, order.ReservationID); err != nil {
-		return err
+		return 0, err
 	}
 	err = s.adopt(ctx, p, have, want, m, report)
 	if err != nil {
 		s.uncharge(have)
 	}
 	kept = err == nil
-	return err
+	return want.Revision, err
 }
 
 // giveBack puts a pod's names and routes back to what its record says.
-func (s *Service) giveBack(ctx context.Context, have Record, id PodID) {
-	m, err := manifest.Unmarshal(have.Manifest)
-	if have.Revision == 0 || err != nil {
-		s.cfg.Routes.Withdraw(id)
+func (s *Service) giveBack(p *pod, have Record) {
+	p.routes.Lock()
+	defer p.routes.Unlock()
+	if have.Revision == 0 || have.State == StateFailed {
+		s.cfg.Routes.Withdraw(have.ID)
 		return
 	}
+	// The backends are those that get traffic, not those that would be found
+	// now: an app that fails its check stays out of it.
 	var backends []string
-	if have.State == StateRunning {
-		up, err := s.own(context.WithoutCancel(ctx), have, m)
-		if err != nil {
-			s.log.Warn("looking for the backends of a pod", "pod", id, "err", err)
-		}
-		backends = addresses(up)
+	if p.published.revision == have.Revision {
+		backends = p.published.backends
 	}
-	if err := s.cfg.Routes.Publish(id, have.Endpoints, backends); err != nil {
-		s.log.Warn("restoring routes", "pod", id, "err", err)
+	if err := s.cfg.Routes.Publish(have.ID, have.Endpoints, backends); err != nil {
+		s.log.Warn("restoring routes", "pod", have.ID, "err", err)
 	}
 }
 
@@ -146,12 +144,6 @@ func (s *Service) adopt(ctx context.Context, p *pod, have, want Record, m *manif
 	if err != nil {
 		return err
 	}
-	p.mu.Lock()
-	p.failure, p.progress = nil, Progress{Stage: StageAccepted}
-	clear(p.restarts)
-	clear(p.waiting)
-	p.wake()
-	p.mu.Unlock()
 	if have.Revision == 0 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -215,12 +207,16 @@ func shortOf(o offer.Offer) error {
 	return e
 }
 
+// forget takes a pod out of the table that did not come to have a record. The
+// caller holds it, so that nobody waits for a pod that is in no table.
 func (s *Service) forget(p *pod) {
-	id := p.record().ID
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pods[id] == p && p.record().Revision == 0 {
-		delete(s.pods, id)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rec.Revision == 0 {
+		p.removed = true
+		delete(s.pods, p.rec.ID)
 	}
 }
 

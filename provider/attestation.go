@@ -20,7 +20,8 @@ const (
 	// maxClaims bounds the attestations that are remembered, against a flood
 	// from many peers; each takes a few hundred bytes.
 	maxClaims = 16384
-	// maxClaimsPerPeer bounds those of one publisher; its oldest unused one makes room.
+	// maxClaimsPerPeer bounds those of one publisher, used or not; its oldest one
+	// makes room.
 	maxClaimsPerPeer = 16
 )
 
@@ -70,7 +71,7 @@ func (l *ledger) add(digest [32]byte, i *issued, now time.Time) error {
 			delete(l.byDigest, d)
 			continue
 		}
-		if have.publisher != i.publisher || have.usedBy != nil {
+		if have.publisher != i.publisher {
 			continue
 		}
 		own++

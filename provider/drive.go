@@ -27,23 +27,24 @@ const (
 // ends or the pod is deleted. It is the only one who touches the runtime for
 // the pod's current revision.
 func (s *Service) drive(ctx context.Context, p *pod) {
-	for failures := 0; ctx.Err() == nil; {
+	failures := 0
+	for ctx.Err() == nil && !p.isGone() {
 		actx, cancel := p.attempt(ctx)
+		began := time.Now()
 		err := s.step(actx, p)
-		disturbed := actx.Err() != nil
-		cancel()
-		switch {
-		case p.isGone():
-			return
-		case disturbed:
-			failures = 0
-		case err != nil:
-			s.log.Warn("pod is not up", "pod", p.record().ID, "err", err)
-			wait(ctx, p, backoff(failures))
-			failures++
-		default:
+		if err == nil || errors.Is(err, errOvertaken) || time.Since(began) > calm {
 			failures = 0
 		}
+		if err != nil && !errors.Is(err, errOvertaken) && actx.Err() == nil {
+			s.log.Warn("pod is not up", "pod", p.record().ID, "err", err)
+			// Within the attempt, so that no change is slept over.
+			wait(actx, backoff(failures))
+			failures++
+		}
+		if actx.Err() != nil {
+			failures = 0
+		}
+		cancel()
 	}
 }
 
@@ -58,24 +59,30 @@ func (s *Service) step(ctx context.Context, p *pod) error {
 		return err
 	}
 	if rec.State == StateFailed {
-		return s.keepFailed(ctx, p)
+		return s.keepFailed(ctx, p, rec)
 	}
 	m, err := manifest.Unmarshal(rec.Manifest)
 	if err != nil {
-		return s.fail(ctx, p, m, fmt.Errorf("reading the stored manifest: %w", err))
+		return s.fail(ctx, p, rec, nil, fmt.Errorf("reading the stored manifest: %w", err))
+	}
+	if why := p.failed(); why != nil {
+		return s.fail(ctx, p, rec, m, why)
 	}
 	fresh := rec.State != StateRunning
 	up, err := s.bringUp(ctx, p, rec, m)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, errOvertaken), errors.Is(err, errBlind):
+		// Not knowing is no reason to touch a pod.
+		return err
 	case err != nil && fresh && !s.mayStillCome(rec, err):
-		return s.fail(ctx, p, m, err)
+		return s.fail(ctx, p, rec, m, err)
 	case err != nil:
 		s.cfg.Routes.Explain(rec.ID, publicReason(err))
 		return err
 	}
-	return s.supervise(ctx, p, m, up)
+	return s.supervise(ctx, p, rec, m, up)
 }
 
 // mayStillCome reports whether a new pod's error is one that time may mend.
@@ -86,9 +93,9 @@ func (s *Service) mayStillCome(rec Record, err error) bool {
 // bringUp makes every replica of the current revision run and, for a revision
 // that never did, pass its health checks. Replicas that run already are left alone.
 func (s *Service) bringUp(ctx context.Context, p *pod, rec Record, m *manifest.Manifest) ([]Instance, error) {
-	have, err := s.cfg.Instances.List(ctx)
+	have, err := s.list(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listing instances: %w", err)
+		return nil, err
 	}
 	fresh := rec.State != StateRunning
 	for n := range m.Replicas.Min {
@@ -100,13 +107,16 @@ func (s *Service) bringUp(ctx context.Context, p *pod, rec Record, m *manifest.M
 		if i >= 0 && s.cfg.Runtime.Start(ctx, id) == nil {
 			continue
 		}
+		if err := ctx.Err(); err != nil {
+			// It was the start that was interrupted: nothing is wrong with the instance.
+			return nil, err
+		}
+		s.narrow(p, rec, slices.DeleteFunc(slices.Clone(have), func(x Instance) bool { return x.ID == id }))
 		if err := s.create(ctx, p, rec, m, id); err != nil {
 			return nil, err
 		}
-		if fresh && p.record().State != StateStarting {
-			if err := s.update(ctx, p, func(r *Record) { r.State = StateStarting }); err != nil {
-				return nil, err
-			}
+		if err := s.starting(ctx, p, rec); err != nil {
+			return nil, err
 		}
 		p.report(Progress{Stage: StageStarting})
 		if err := s.cfg.Runtime.Start(ctx, id); err != nil {
@@ -118,28 +128,31 @@ func (s *Service) bringUp(ctx context.Context, p *pod, rec Record, m *manifest.M
 		return nil, err
 	}
 	if fresh {
-		if p.record().State != StateStarting {
-			if err := s.update(ctx, p, func(r *Record) { r.State = StateStarting }); err != nil {
-				return nil, err
-			}
+		if err := s.starting(ctx, p, rec); err != nil {
+			return nil, err
 		}
 		if err := s.awaitHealthy(ctx, p, m, up); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.cfg.Routes.Publish(rec.ID, rec.Endpoints, addresses(up)); err != nil {
+	if err := s.publish(p, rec, addresses(up)); err != nil {
 		return nil, err
 	}
-	p.mu.Lock()
-	p.failure = nil
-	p.mu.Unlock()
-	return up, s.update(ctx, p, func(r *Record) { r.State, r.Reason = StateRunning, "" })
+	return up, s.advance(ctx, p, rec.Revision, func(r *Record) { r.State, r.Reason = StateRunning, "" })
+}
+
+// starting stores that a new revision has been made and is being started.
+func (s *Service) starting(ctx context.Context, p *pod, rec Record) error {
+	if have := p.record(); rec.State == StateRunning || have.State == StateStarting {
+		return nil
+	}
+	return s.advance(ctx, p, rec.Revision, func(r *Record) { r.State = StateStarting })
 }
 
 // create fetches a replica's images and makes it, unless an update prepared it.
 func (s *Service) create(ctx context.Context, p *pod, rec Record, m *manifest.Manifest, id InstanceID) error {
 	if rec.State == StateAccepted && p.record().State == StateAccepted {
-		if err := s.update(ctx, p, func(r *Record) { r.State = StateFetching }); err != nil {
+		if err := s.advance(ctx, p, rec.Revision, func(r *Record) { r.State = StateFetching }); err != nil {
 			return err
 		}
 	}
@@ -161,6 +174,9 @@ func (s *Service) build(ctx context.Context, rec Record, m *manifest.Manifest, i
 		if err != nil {
 			return fmt.Errorf("fetching the image of container %s: %w", c.Name, err)
 		}
+		if img.Close != nil {
+			defer img.Close()
+		}
 		spec.Containers = append(spec.Containers, ContainerSpec{Container: c, Image: img, Key: rec.Keys[c.Image.KeyID]})
 	}
 	made, err := s.cfg.Runtime.Create(ctx, spec, report)
@@ -181,7 +197,7 @@ func (s *Service) build(ctx context.Context, rec Record, m *manifest.Manifest, i
 		if got := made.ImageIDs[c.Name]; got != c.Image.ImageID {
 			return errors.Join(
 				status.New(status.Untrusted, "image.id", "container %s would run image %s, the manifest pins %s", c.Name, got, c.Image.ImageID),
-				s.cfg.Runtime.Remove(ctx, id, 0))
+				s.cfg.Runtime.Remove(context.WithoutCancel(ctx), id, 0))
 		}
 	}
 	return nil
@@ -212,9 +228,9 @@ func (s *Service) discard(ctx context.Context, rec Record, replicas uint32) erro
 
 // own lists the current revision's instances.
 func (s *Service) own(ctx context.Context, rec Record, m *manifest.Manifest) ([]Instance, error) {
-	have, err := s.cfg.Instances.List(ctx)
+	have, err := s.list(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listing instances: %w", err)
+		return nil, err
 	}
 	var up []Instance
 	for n := range m.Replicas.Min {
@@ -226,6 +242,20 @@ func (s *Service) own(ctx context.Context, rec Record, m *manifest.Manifest) ([]
 		up = append(up, have[i])
 	}
 	return up, nil
+}
+
+// errBlind is in the cause of every error that says that the runtime could not
+// be looked at.
+var errBlind = errors.New("instances cannot be listed")
+
+// list is what the runtime has.
+func (s *Service) list(ctx context.Context) ([]Instance, error) {
+	have, err := s.cfg.Instances.List(ctx)
+	if err != nil {
+		return nil, status.Wrap(errors.Join(errBlind, err), status.Unavailable, "runtime.silent", "the container runtime does not answer").
+			WithRetryAfter(retrySoon)
+	}
+	return have, nil
 }
 
 func running(i Instance) bool {
@@ -246,16 +276,12 @@ func (p *pod) isGone() bool {
 	return p.gone
 }
 
-// wait sleeps for d, less when ctx ends or the pod changes.
-func wait(ctx context.Context, p *pod, d time.Duration) {
-	p.mu.Lock()
-	changed := p.changed
-	p.mu.Unlock()
+// wait sleeps for d, less when ctx ends.
+func wait(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-changed:
 	case <-ctx.Done():
 	}
 }

@@ -46,7 +46,7 @@ func (s *Service) awaitContainer(ctx context.Context, p *pod, inst Instance, c m
 	delay := firstProbe
 	var last error
 	for {
-		if err := s.earlyExits(ctx, p, inst, exits); err != nil {
+		if err := s.earlyExits(ctx, p, exits); err != nil {
 			return err
 		}
 		if last = s.probe(ctx, inst, c); last == nil {
@@ -56,6 +56,9 @@ func (s *Service) awaitContainer(ctx context.Context, p *pod, inst Instance, c m
 			return ctx.Err()
 		}
 		if !time.Now().Before(deadline) {
+			if errors.Is(last, errBlind) {
+				return last
+			}
 			return status.New(status.AppFailed, "app.unhealthy", "container %s did not pass its health check within %s: %v", c.Name, start, last).
 				WithHint("look at the last log lines; raise health.start if the app needs longer")
 		}
@@ -75,15 +78,15 @@ func (s *Service) awaitContainer(ctx context.Context, p *pod, inst Instance, c m
 
 // earlyExits starts containers again that exited before they were healthy, and
 // gives up on one that does so too often.
-func (s *Service) earlyExits(ctx context.Context, p *pod, inst Instance, exits map[string]int) error {
+func (s *Service) earlyExits(ctx context.Context, p *pod, exits map[string]int) error {
 	for {
 		select {
 		case e := <-p.exits:
-			if e.Instance != inst.ID && !s.isCurrent(p, e.Instance) {
+			if !s.isCurrent(p, e.Instance) {
 				continue
 			}
-			exits[e.Container]++
-			if exits[e.Container] >= maxEarlyExits {
+			key := string(e.Instance) + "/" + e.Container
+			if exits[key]++; exits[key] >= maxEarlyExits {
 				return exitError(e)
 			}
 			if err := s.cfg.Runtime.Start(ctx, e.Instance); err != nil {
@@ -150,7 +153,7 @@ func (s *Service) settled(ctx context.Context, id InstanceID, container string) 
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	have, err := s.cfg.Instances.List(ctx)
+	have, err := s.list(ctx)
 	if err != nil {
 		return err
 	}

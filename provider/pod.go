@@ -2,10 +2,14 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"apocryph/proto/status"
 )
 
 // pod is one pod in this process: its record, what drives it, and who watches it.
@@ -14,8 +18,9 @@ type pod struct {
 	rec Record
 	// progress is the last report of the current revision's provision.
 	progress Progress
-	// failure is the error that put the pod into StateFailed, in this process.
-	failure error
+	// failure is why the current revision failed, in this process. It is final:
+	// whoever follows the provision was told.
+	failure *status.Error
 	// restarts counts by replica and container, "0/web".
 	restarts map[string]int
 	// waiting says why a container is not running at the moment, by the same key.
@@ -28,9 +33,18 @@ type pod struct {
 	interrupt context.CancelFunc
 	// busy is held by the request that is changing the pod.
 	busy bool
-	gone bool
+	// removed is set with the record's removal: nothing may store it again. gone
+	// is set when the pod's name and capacity are free, too.
+	removed, gone bool
 
 	exits chan Exit
+
+	routes sync.Mutex // guards published, and what Routes has of the pod
+	// published is where the routes lead, and for which revision.
+	published struct {
+		revision uint64
+		backends []string
+	}
 }
 
 func newPod(r Record) *pod {
@@ -86,17 +100,49 @@ func instanceID(pod PodID, revision uint64, replica uint32) InstanceID {
 func (p *pod) acquire() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.busy || p.gone {
+	if p.busy || p.removed {
 		return false
 	}
 	p.busy = true
 	return true
 }
 
+// hold waits until it has acquired the pod. A pod that was removed ends with ctx.
+func (p *pod) hold(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		changed := p.changed
+		p.mu.Unlock()
+		if p.acquire() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 func (p *pod) yield() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy = false
+	p.wake()
+}
+
+// errOvertaken ends what the driver does for a revision that is not current any
+// more, or that is being deleted.
+var errOvertaken = errors.New("the pod was changed meanwhile")
+
+// advance is update for the driver, which works on one revision.
+func (s *Service) advance(ctx context.Context, p *pod, revision uint64, change func(*Record)) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rec.Revision != revision || p.rec.State == StateDeleting {
+		return errOvertaken
+	}
+	return s.change(ctx, p, change)
 }
 
 // update changes the record in the store first and then in memory. change
@@ -104,6 +150,14 @@ func (p *pod) yield() {
 func (s *Service) update(ctx context.Context, p *pod, change func(*Record)) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return s.change(ctx, p, change)
+}
+
+// change is update. The caller holds p.mu.
+func (s *Service) change(ctx context.Context, p *pod, change func(*Record)) error {
+	if p.removed {
+		return status.New(status.NotFound, "pod.unknown", "pod %q was deleted meanwhile", p.rec.Name)
+	}
 	next := p.rec
 	change(&next)
 	if !p.rec.State.May(next.State) {
@@ -116,9 +170,67 @@ func (s *Service) update(ctx context.Context, p *pod, change func(*Record)) erro
 	if next.State != p.rec.State {
 		s.log.Info("pod state", "pod", next.ID, "name", next.Name, "revision", next.Revision, "from", p.rec.State, "to", next.State, "reason", next.Reason)
 	}
+	if next.Revision != p.rec.Revision {
+		// What was known of the old revision says nothing about this one.
+		p.failure, p.progress, p.health = nil, Progress{Stage: StageAccepted}, ""
+		clear(p.restarts)
+		clear(p.waiting)
+	}
 	p.rec = next
 	p.wake()
 	return nil
+}
+
+// fails notes why a revision failed, unless it is not current any more.
+func (p *pod) fails(revision uint64, why *status.Error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rec.Revision == revision && p.rec.State != StateDeleting {
+		p.failure = why
+		p.wake()
+	}
+}
+
+// failed is why the current revision failed, nil when it did not.
+func (p *pod) failed() *status.Error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failure
+}
+
+// publish replaces the pod's routes and remembers where they lead.
+func (s *Service) publish(p *pod, rec Record, backends []string) error {
+	p.routes.Lock()
+	defer p.routes.Unlock()
+	if err := s.cfg.Routes.Publish(rec.ID, rec.Endpoints, backends); err != nil {
+		return err
+	}
+	p.published.revision, p.published.backends = rec.Revision, backends
+	return nil
+}
+
+// narrow takes the backends out of a pod's routes that are not among what
+// runs. It comes before an instance is removed: its address may be another
+// pod's a moment later, and must not get this one's traffic.
+func (s *Service) narrow(p *pod, rec Record, have []Instance) {
+	here := map[string]bool{}
+	for _, i := range have {
+		here[i.IP] = p.owns(i.ID) && running(i)
+	}
+	p.routes.Lock()
+	left := slices.DeleteFunc(slices.Clone(p.published.backends), func(ip string) bool { return !here[ip] })
+	same := len(left) == len(p.published.backends)
+	p.routes.Unlock()
+	if same {
+		return
+	}
+	if err := s.publish(p, rec, left); err != nil {
+		s.log.Warn("taking instances out of the routes", "pod", rec.ID, "err", err)
+		s.cfg.Routes.Withdraw(rec.ID)
+		p.routes.Lock()
+		p.published.backends = nil
+		p.routes.Unlock()
+	}
 }
 
 // disturb makes the driver look at the record again.

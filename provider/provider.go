@@ -33,6 +33,9 @@ type Image struct {
 	// Wait returns when every layer is here, verified and durable: also those
 	// that nobody had to read. Nil means that they are.
 	Wait func(context.Context) error
+	// Close ends what still arrives and gives up the bytes that were read here.
+	// Nil means that there is nothing to close.
+	Close func()
 }
 
 // Layer is one layer's ciphertext, or its plain bytes where it is not encrypted.
@@ -57,11 +60,13 @@ type ReadAtCloser interface {
 // a pod needs them.
 type Images interface {
 	// Fetch starts to bring an image and returns as soon as its manifest and
-	// config are here. Layers go on arriving until ctx ends. The image is kept
-	// for owner, durably, until it is released.
+	// config are here. Layers go on arriving until ctx ends or the image is
+	// closed. It is kept for owner, durably, until it is released.
 	Fetch(ctx context.Context, owner InstanceID, req ImageRequest, report func(Progress)) (*Image, error)
 	// Release gives up all that was fetched for owner. Unknown owners are no error.
 	Release(ctx context.Context, owner InstanceID) error
+	// Owners lists those for whom anything is kept.
+	Owners(ctx context.Context) ([]InstanceID, error)
 }
 
 // Progress is how far a provision is.

@@ -104,14 +104,14 @@ func (s *Service) Provision(ctx context.Context, publisher PublisherID, peer []b
 		OfferID: order.OfferID, PaymentScheme: order.Payment.Scheme,
 		Created: now, Updated: now,
 	}
-	p, err := s.accept(ctx, want, m, req.Operation, order, report)
+	p, revision, err := s.accept(ctx, want, m, req.Operation, order, report)
 	if err != nil {
 		return Provisioned{}, err
 	}
 	if req.Operation == DryRun {
 		return Provisioned{PodID: want.ID, ManifestDigest: want.ManifestDigest, Confirm: confirm}, nil
 	}
-	return s.follow(ctx, p, p.record().Revision, report)
+	return s.follow(ctx, p, revision, report)
 }
 
 // checkOrder refuses an order whose parts do not fit each other.
@@ -159,7 +159,7 @@ func (s *Service) repeated(publisher PublisherID, id [16]byte) *pod {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.pods {
-		if r := p.record(); r.Publisher == publisher && r.RequestID == id {
+		if r := p.record(); r.Revision > 0 && r.Publisher == publisher && r.RequestID == id {
 			return p
 		}
 	}

@@ -65,7 +65,7 @@ func (s *Service) tearDown(ctx context.Context, p *pod) error {
 			return fmt.Errorf("removing the volumes of pod %s: %w", rec.ID, err)
 		}
 	}
-	if err := s.cfg.Store.Delete(ctx, rec.ID); err != nil {
+	if err := s.removeRecord(ctx, p); err != nil {
 		return fmt.Errorf("removing the record of pod %s: %w", rec.ID, err)
 	}
 	s.cfg.Capacity.Release(rec.ID)
@@ -80,11 +80,22 @@ func (s *Service) tearDown(ctx context.Context, p *pod) error {
 	return nil
 }
 
+// removeRecord removes a pod's record, so that nobody stores it again.
+func (s *Service) removeRecord(ctx context.Context, p *pod) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := s.cfg.Store.Delete(ctx, p.rec.ID); err != nil {
+		return err
+	}
+	p.removed = true
+	return nil
+}
+
 // removeInstances removes all instances of a pod, of whichever revision.
 func (s *Service) removeInstances(ctx context.Context, rec Record, grace time.Duration) error {
-	have, err := s.cfg.Instances.List(ctx)
+	have, err := s.list(ctx)
 	if err != nil {
-		return fmt.Errorf("listing instances: %w", err)
+		return err
 	}
 	ids := map[InstanceID]bool{}
 	for _, i := range have {
@@ -125,40 +136,53 @@ func (s *Service) removeObsolete(ctx context.Context, p *pod) error {
 	if len(rec.Obsolete) == 0 {
 		return nil
 	}
+	s.narrow(p, rec, nil)
 	s.cfg.Routes.Explain(rec.ID, "a new revision is starting")
 	for _, id := range rec.Obsolete {
 		if err := s.removeInstance(ctx, id, stopGrace); err != nil {
 			return err
 		}
 	}
-	return s.update(ctx, p, func(r *Record) { r.Obsolete = nil })
+	return s.advance(ctx, p, rec.Revision, func(r *Record) { r.Obsolete = nil })
 }
 
 // fail records that a pod did not come up and removes what there is of it.
 // Its secrets are forgotten, its record stays for those who ask why.
-func (s *Service) fail(ctx context.Context, p *pod, m *manifest.Manifest, cause error) error {
-	rec := p.record()
-	lines := s.lastLines(ctx, rec, m)
-	s.cfg.Routes.Explain(rec.ID, publicReason(cause))
-	cleanErr := s.removeInstances(ctx, rec, stopGrace)
-	public := status.Public(cause)
-	if len(public.Log) == 0 {
-		public.Log = lines
+func (s *Service) fail(ctx context.Context, p *pod, rec Record, m *manifest.Manifest, cause error) error {
+	public := p.failed()
+	if public == nil {
+		s.log.Warn("pod failed", "pod", rec.ID, "name", rec.Name, "err", cause)
+		if public = status.Public(cause); len(public.Log) == 0 {
+			public.Log = s.lastLines(ctx, rec, m)
+		}
 	}
-	p.mu.Lock()
-	p.failure = public
-	p.wake()
-	p.mu.Unlock()
-	if cleanErr != nil {
-		return errors.Join(cause, cleanErr)
+	s.narrow(p, rec, nil)
+	s.cfg.Routes.Explain(rec.ID, public.Detail)
+	err := s.removeInstances(ctx, rec, stopGrace)
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	s.cfg.Routes.Withdraw(rec.ID)
-	s.cfg.Capacity.Release(rec.ID)
-	s.log.Warn("pod failed", "pod", rec.ID, "name", rec.Name, "err", cause)
-	return s.update(ctx, p, func(r *Record) {
+	if err != nil {
+		p.fails(rec.Revision, public)
+		return err
+	}
+	// An order that is being placed may hold the pod's name and capacity already.
+	if err := p.hold(ctx); err != nil {
+		return err
+	}
+	defer p.yield()
+	err = s.advance(ctx, p, rec.Revision, func(r *Record) {
+		p.failure = public
 		r.State, r.Reason = StateFailed, public.Detail
 		r.Manifest, r.Keys, r.Secrets, r.Obsolete = nil, nil, nil, nil
 	})
+	if errors.Is(err, errOvertaken) {
+		return err
+	}
+	// Also where the disk is too full to store it.
+	s.cfg.Routes.Withdraw(rec.ID)
+	s.cfg.Capacity.Release(rec.ID)
+	return err
 }
 
 // lastLines are the last lines that an app wrote; what cannot be read is left out.
@@ -180,40 +204,50 @@ func (s *Service) lastLines(ctx context.Context, rec Record, m *manifest.Manifes
 }
 
 // keepFailed keeps a failed pod's record for a while and then drops it.
-func (s *Service) keepFailed(ctx context.Context, p *pod) error {
-	t := time.NewTimer(p.record().Updated.Add(failedLifetime).Sub(s.cfg.Now()))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return s.update(ctx, p, func(r *Record) { r.State = StateDeleting })
-	case <-ctx.Done():
-		return ctx.Err()
+func (s *Service) keepFailed(ctx context.Context, p *pod, rec Record) error {
+	wait(ctx, rec.Updated.Add(failedLifetime).Sub(s.cfg.Now()))
+	if err := p.hold(ctx); err != nil {
+		return err
+	}
+	defer p.yield()
+	return s.advance(ctx, p, rec.Revision, func(r *Record) { r.State = StateDeleting })
+}
+
+// sweep removes instances and images that no record knows: what a crash left
+// between making them and storing that they exist.
+func (s *Service) sweep(ctx context.Context) {
+	have, err := s.list(ctx)
+	if err != nil {
+		s.log.Warn("sweeping left-over instances", "err", err)
+	}
+	owners, err := s.cfg.Images.Owners(ctx)
+	if err != nil {
+		s.log.Warn("sweeping left-over images", "err", err)
+	}
+	left := map[InstanceID]bool{}
+	for _, i := range have {
+		left[i.ID] = true
+	}
+	for _, id := range owners {
+		left[id] = true
+	}
+	for id := range left {
+		if s.knows(id) {
+			continue
+		}
+		if err := s.removeInstance(ctx, id, 0); err != nil {
+			s.log.Warn("removing a left-over instance", "instance", id, "err", err)
+			continue
+		}
+		s.log.Info("removed a left-over instance", "instance", id)
 	}
 }
 
-// sweep removes instances that no record knows: what a crash left between
-// making them and storing that they exist.
-func (s *Service) sweep(ctx context.Context) {
-	have, err := s.cfg.Instances.List(ctx)
-	if err != nil {
-		s.log.Warn("sweeping left-over instances", "err", err)
-		return
-	}
-	for _, i := range have {
-		s.mu.Lock()
-		p, known := s.pods[i.Pod]
-		s.mu.Unlock()
-		if known {
-			rec := p.record()
-			known = s.isCurrent(p, i.ID) || slices.Contains(rec.Obsolete, i.ID)
-		}
-		if known {
-			continue
-		}
-		if err := s.removeInstance(ctx, i.ID, 0); err != nil {
-			s.log.Warn("removing a left-over instance", "instance", i.ID, "err", err)
-			continue
-		}
-		s.log.Info("removed a left-over instance", "instance", i.ID)
-	}
+// knows reports whether a record knows an instance.
+func (s *Service) knows(id InstanceID) bool {
+	pod, _, _ := strings.Cut(string(id), "-")
+	s.mu.Lock()
+	p, ok := s.pods[PodID(pod)]
+	s.mu.Unlock()
+	return ok && (s.isCurrent(p, id) || slices.Contains(p.record().Obsolete, id))
 }

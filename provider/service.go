@@ -152,7 +152,8 @@ func (s *Service) find(publisher PublisherID, name string) (*pod, error) {
 	s.mu.Lock()
 	p, ok := s.pods[PodIDOf(publisher, name)]
 	s.mu.Unlock()
-	if !ok {
+	// Without a revision it is an order that is looked at.
+	if !ok || p.record().Revision == 0 {
 		return nil, status.New(status.NotFound, "pod.unknown", "this provider has no pod %q of yours", name)
 	}
 	return p, nil

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,9 +21,14 @@ const (
 // supervise keeps a running pod running: containers that exit are started
 // again with a growing delay, and a pod whose check fails gets no traffic until
 // it passes again. It returns when ctx ends or an instance is gone.
-func (s *Service) supervise(ctx context.Context, p *pod, m *manifest.Manifest, up []Instance) error {
-	rec := p.record()
-	sv := &supervisor{s: s, p: p, rec: rec, m: m, up: up, due: map[string]restart{}, failing: map[string]int{}, last: map[string]time.Time{}}
+func (s *Service) supervise(ctx context.Context, p *pod, rec Record, m *manifest.Manifest, up []Instance) error {
+	p.mu.Lock()
+	p.health = ""
+	p.mu.Unlock()
+	sv := &supervisor{
+		s: s, p: p, rec: rec, m: m, up: up, backends: addresses(up), well: true,
+		due: map[string]restart{}, failing: map[string]int{}, last: map[string]time.Time{},
+	}
 	look := time.NewTicker(lookAgain)
 	defer look.Stop()
 	check := time.NewTicker(shortestInterval(m))
@@ -72,7 +78,9 @@ type supervisor struct {
 	due     map[string]restart
 	last    map[string]time.Time
 	failing map[string]int
-	sick    bool
+	// backends are those that get traffic; well is set when all do.
+	backends []string
+	well     bool
 }
 
 func (v *supervisor) exited(e Exit) {
@@ -124,12 +132,15 @@ func (v *supervisor) restartDue(ctx context.Context) {
 		delete(v.p.waiting, key)
 		v.p.wake()
 		v.p.mu.Unlock()
+		if len(v.due) == 0 {
+			v.s.cfg.Routes.Explain(v.rec.ID, "")
+		}
 	}
 }
 
 // look finds exits that nobody told of, and instances that are gone.
 func (v *supervisor) look(ctx context.Context) error {
-	have, err := v.s.cfg.Instances.List(ctx)
+	have, err := v.s.list(ctx)
 	if err != nil {
 		// Not knowing is no reason to touch a pod.
 		v.s.log.Warn("looking at instances", "pod", v.rec.ID, "err", err)
@@ -142,6 +153,7 @@ func (v *supervisor) look(ctx context.Context) error {
 	for _, i := range v.up {
 		now, ok := byID[i.ID]
 		if !ok {
+			v.s.narrow(v.p, v.rec, have)
 			return status.New(status.Unavailable, "pod.vanished", "instance %s is gone from the runtime", i.ID)
 		}
 		for _, c := range now.Containers {
@@ -181,16 +193,18 @@ func (v *supervisor) check(ctx context.Context) {
 			healthy = append(healthy, inst)
 		}
 	}
-	sick := len(healthy) < len(v.up)
-	if sick == v.sick && !sick {
+	backends := addresses(healthy)
+	if slices.Equal(backends, v.backends) && (why == "") == v.well {
 		return
 	}
-	v.sick = sick
+	if err := v.s.publish(v.p, v.rec, backends); err != nil {
+		v.s.log.Warn("publishing routes", "pod", v.rec.ID, "err", err)
+		return
+	}
+	v.backends, v.well = backends, why == ""
+	// After it, for a publication ends what was explained.
 	if why != "" {
 		v.s.cfg.Routes.Explain(v.rec.ID, why)
-	}
-	if err := v.s.cfg.Routes.Publish(v.rec.ID, v.rec.Endpoints, addresses(healthy)); err != nil {
-		v.s.log.Warn("publishing routes", "pod", v.rec.ID, "err", err)
 	}
 	v.p.mu.Lock()
 	v.p.health = why

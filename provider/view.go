@@ -54,7 +54,7 @@ func (s *Service) Status(ctx context.Context, publisher PublisherID, name string
 	if err != nil {
 		return PodView{}, err
 	}
-	have, err := s.cfg.Instances.List(ctx)
+	have, err := s.list(ctx)
 	if err != nil {
 		return PodView{}, err
 	}
@@ -70,7 +70,7 @@ func (s *Service) views(ctx context.Context, want func(Record) bool) ([]PodView,
 		}
 	}
 	s.mu.Unlock()
-	have, err := s.cfg.Instances.List(ctx)
+	have, err := s.list(ctx)
 	if err != nil {
 		return nil, err
 	}

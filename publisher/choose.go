@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -45,10 +46,8 @@ func (s *Service) choose(ctx context.Context, req DeployRequest) ([]*choice, err
 	switch {
 	case err == nil:
 		current = &app
-		if t == nil {
+		if t == nil || len(t.Addrs) == 0 {
 			t = &app.Provider
-		} else if len(t.Addrs) == 0 {
-			t.Addrs = app.Provider.Addrs
 		}
 	case status.CodeOf(err) != status.NotFound:
 		return nil, err
@@ -137,6 +136,7 @@ func (s *Service) cheapest(ctx context.Context, req DeployRequest, needs offer.N
 	var mu sync.Mutex // guards choices and refusals
 	var choices []*choice
 	var refusals []string
+	var codes []status.Code
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxParallel)
 	for _, c := range found {
@@ -145,6 +145,7 @@ func (s *Service) cheapest(ctx context.Context, req DeployRequest, needs offer.N
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
+				codes = append(codes, status.CodeOf(err))
 				refusals = append(refusals, fmt.Sprintf("%s: %s", c.ID, status.Public(err).Detail))
 				return nil
 			}
@@ -152,29 +153,47 @@ func (s *Service) cheapest(ctx context.Context, req DeployRequest, needs offer.N
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
+	if err := errors.Join(group.Wait(), ctx.Err()); err != nil {
 		return nil, err
 	}
 	if len(choices) == 0 {
 		slices.Sort(refusals)
-		return nil, status.New(status.Untrusted, "providers.none_passes", "none of the %d providers found passes: %s", len(found), strings.Join(refusals, "; ")).
+		return nil, status.New(classOf(codes), "providers.none_passes", "none of the %d providers found passes: %s", len(found), strings.Join(refusals, "; ")).
 			WithHint("`publisher attest PROVIDER --explain` shows why")
 	}
 	slices.SortStableFunc(choices, func(a, b *choice) int { return price(a).Cmp(price(b)) })
 	return choices, nil
 }
 
+// classOf is the class of a search in which every provider was refused: "no"
+// where at least one said so, "not now" where one is full, else "don't know".
+func classOf(codes []status.Code) status.Code {
+	for _, c := range []status.Code{status.Untrusted, status.PermissionDenied, status.ResourceExhausted} {
+		if slices.Contains(codes, c) {
+			return c
+		}
+	}
+	return status.Unavailable
+}
+
 // Find lists providers by their signed adverts, at most maxCandidates of them.
 func (s *Service) Find(ctx context.Context, q Query) ([]Candidate, error) {
-	ctx, cancel := context.WithTimeout(ctx, searchTime)
+	search, cancel := context.WithTimeout(ctx, searchTime)
 	defer cancel()
 	var found []Candidate
-	err := s.cfg.Finder.Find(ctx, q, func(c Candidate) {
-		if found = append(found, c); len(found) == maxCandidates {
+	err := s.cfg.Finder.Find(search, q, func(c Candidate) {
+		// The finder may have more on its way when it is stopped.
+		if len(found) < maxCandidates {
+			found = append(found, c)
+		}
+		if len(found) == maxCandidates {
 			cancel()
 		}
 	})
-	if len(found) == 0 && err != nil && ctx.Err() == nil {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if len(found) == 0 && err != nil && search.Err() == nil {
 		return nil, fmt.Errorf("finding providers: %w", err)
 	}
 	return found, nil
@@ -186,6 +205,28 @@ func price(c *choice) *big.Rat {
 		return r
 	}
 	return new(big.Rat).SetInt64(1 << 62)
+}
+
+// claimsMargin is how long claims must still be good for when an order is
+// sealed to them: it has to arrive.
+const claimsMargin = time.Minute
+
+// renew attests a provider again where sealing the images took so long that its
+// claims or its reservation ended.
+func (s *Service) renew(ctx context.Context, req DeployRequest, c *choice) error {
+	now := s.cfg.Now()
+	if now.Add(claimsMargin).Before(c.attested.Result.Claims.ExpiresAt) {
+		c.reserved = c.reserved && now.Before(c.attested.Offer.NotAfter)
+		return nil
+	}
+	needs := needsOf(req)
+	needs.Reserve = true
+	a, err := s.appraised(ctx, c.attested.Provider, req, &needs)
+	if err != nil {
+		return err
+	}
+	c.attested, c.reserved = a, true
+	return nil
 }
 
 // reserve makes sure that the provider holds the resources for us.

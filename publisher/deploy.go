@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -17,6 +18,10 @@ import (
 	"apocryph/manifest/offer"
 	"apocryph/proto/status"
 )
+
+// settleTimeout bounds how long a provider is asked what came of a provision
+// that ended in an error.
+const settleTimeout = 10 * time.Second
 
 // DeployRequest is one deploy.
 type DeployRequest struct {
@@ -81,7 +86,11 @@ func (s *Service) Deploy(ctx context.Context, req DeployRequest) (*Deployed, err
 		}
 		refused = append(refused, fmt.Errorf("provider %s: %w", c.attested.Provider.ID, err))
 		// Another provider may take what this one has no room for. What the app
-		// itself did wrong it would do there too.
+		// itself did wrong it would do there too, and an app that may be coming up
+		// here must not run twice.
+		if errors.As(err, new(*unsettledError)) {
+			break
+		}
 		if code := status.CodeOf(err); ctx.Err() != nil || code != status.ResourceExhausted && code != status.Unavailable {
 			break
 		}
@@ -152,6 +161,9 @@ func (s *Service) sealImages(ctx context.Context, req DeployRequest) ([]*SealedI
 
 // deployTo provisions at one provider.
 func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p *pinned, sealed []*SealedImage) (*Deployed, error) {
+	if err := s.renew(ctx, req, c); err != nil {
+		return nil, err
+	}
 	to := c.attested.Provider
 	price, err := s.reserve(ctx, req, c)
 	if err != nil {
@@ -169,7 +181,7 @@ func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p 
 	order := p.order
 	order.OfferID, order.ReservationID, order.ExpectedRevision = price.ID, price.ReservationID, revision
 	app := s.appOf(p, c, sealed)
-	got, err := s.provision(ctx, req, c.attested, op, order, &app)
+	got, err := s.provision(ctx, req, c, op, order, &app)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +201,8 @@ func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p 
 }
 
 // provision seals the order to the attested key, sends it and follows it.
-func (s *Service) provision(ctx context.Context, req DeployRequest, a *Attested, op Operation, order Order, app *App) (Provisioned, error) {
+func (s *Service) provision(ctx context.Context, req DeployRequest, c *choice, op Operation, order Order, app *App) (Provisioned, error) {
+	a := c.attested
 	plaintext, err := s.cfg.Codec.EncodeOrder(order)
 	if err != nil {
 		return Provisioned{}, err
@@ -215,9 +228,40 @@ func (s *Service) provision(ctx context.Context, req DeployRequest, a *Attested,
 			})
 		})
 	if err != nil {
-		return Provisioned{}, err
+		return Provisioned{}, s.settle(ctx, c, *app, order.ExpectedRevision, err)
 	}
 	return got, keyrelease.CheckConfirm(confirm, got.Confirm)
+}
+
+// unsettledError is the error of a provision of which nobody knows what came of it.
+type unsettledError struct{ error }
+
+func (e *unsettledError) Unwrap() error { return e.error }
+
+// settle finds out what came of a provision that ended in an error and notes
+// it: a refusal leaves what was deployed before, or nothing. It returns err, as
+// an unsettledError where the provider does not say.
+func (s *Service) settle(ctx context.Context, c *choice, app App, replaces uint64, err error) error {
+	ask, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	have, askErr := s.cfg.Pods.PodStatus(ask, app.Provider.ID, app.Name)
+	refused := status.CodeOf(askErr) == status.NotFound
+	if askErr == nil && len(have) == 1 {
+		// An update that was refused leaves the revision that it would have replaced.
+		refused = have[0].State == "failed" || replaces > 0 && have[0].Revision == replaces
+	}
+	if !refused {
+		return &unsettledError{err}
+	}
+	switch {
+	case c.current != nil:
+		return errors.Join(err, s.cfg.Apps.Save(ctx, *c.current))
+	case status.CodeOf(err) == status.AppFailed:
+		// The provider keeps its record for those who ask why.
+		app.Pending = nil
+		return errors.Join(err, s.cfg.Apps.Save(ctx, app))
+	}
+	return errors.Join(err, s.cfg.Apps.Delete(ctx, app.Name, app.Provider.ID))
 }
 
 // operation asks whether the provider has the pod already.
@@ -267,14 +311,16 @@ func firstURL(endpoints []Endpoint) string {
 }
 
 // joinRefusals is the error of a deploy that no provider took. The last one
-// decides its class, for it is the last resort.
+// decides its class, for it is the last resort, and says most about the app.
 func joinRefusals(refused []error) error {
 	if len(refused) == 1 {
 		return errors.Unwrap(refused[0])
 	}
-	last := refused[len(refused)-1]
-	return status.Wrap(errors.Join(refused...), status.CodeOf(last), "deploy.refused", "no provider took the app; the last one said: %v", status.Public(last).Detail).
+	last := status.Public(refused[len(refused)-1])
+	e := status.Wrap(errors.Join(refused...), last.Code, "deploy.refused", "no provider took the app; the last one said: %s", last.Detail).
 		WithHint("`publisher providers` lists who is there")
+	e.Faults, e.Log = last.Faults, last.Log
+	return e
 }
 
 // serial makes report safe to be called by several goroutines; nil reports nothing.

@@ -198,6 +198,8 @@ type Apps interface {
 	Save(ctx context.Context, a App) error
 	// Get returns the app of a name; provider may be empty when only one has it.
 	Get(ctx context.Context, name string, provider ProviderID) (App, error)
+	// Delete forgets an app.
+	Delete(ctx context.Context, name string, provider ProviderID) error
 }
 
 // App is a deployed app.

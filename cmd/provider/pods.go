@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"net/http"
-	"path/filepath"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -15,6 +18,13 @@ import (
 	"apocryph/cmd/internal/cli"
 	"apocryph/proto/problem"
 	"apocryph/proto/status"
+)
+
+const (
+	// socketTimeout bounds one question to the provider on this machine.
+	socketTimeout = 30 * time.Second
+	// maxAnswer bounds its answer, in bytes; a pod is about a kilobyte.
+	maxAnswer = 64 << 20
 )
 
 // operatorPod is what the socket answers of a pod, as far as the table shows it.
@@ -31,17 +41,22 @@ type operatorPod struct {
 }
 
 func newPods(app *cli.App) *cobra.Command {
-	var dataDir string
+	var o options
 	cmd := &cobra.Command{
-		Use: "pods", Short: "List the pods of the provider that runs on this machine", Args: cli.Args(cobra.NoArgs),
-		Example: "  provider pods --data-dir /tmp/p1",
+		Use: "pods", Short: "List the pods of the provider that runs on this machine",
+		Long: `List the pods of the provider that runs on this machine, by its socket. The data
+directory is found as "provider serve" finds it.`,
+		Example: "  provider pods\n  provider pods --data-dir /tmp/p1 --json",
 	}
-	cmd.Flags().StringVar(&dataDir, "data-dir", defaultDataDir(app), "the provider's data directory")
+	addConfig(cmd)
+	addDataDir(cmd, &o.cfg.DataDir)
+	addAPISocket(cmd, &o.cfg.APISockets)
+	cli.AllowKeys(cmd, newServe(app))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := app.Settle(cmd, ""); err != nil {
+		if err := o.settled(app); err != nil {
 			return err
 		}
-		raw, err := askSocket(cmd.Context(), filepath.Join(dataDir, "api.sock"))
+		raw, err := askSocket(cmd.Context(), o.cfg.APISockets[0])
 		if err != nil {
 			return err
 		}
@@ -51,22 +66,27 @@ func newPods(app *cli.App) *cobra.Command {
 		if err := json.Unmarshal(raw, &answer); err != nil {
 			return fmt.Errorf("reading the provider's answer: %w", err)
 		}
-		if app.JSON {
-			for _, p := range answer.Pods {
-				app.PrintJSON(struct {
-					Event string          `json:"event"`
-					Pod   json.RawMessage `json:"pod"`
-				}{"pod", p})
-			}
-			app.PrintJSON(map[string]any{"event": "result", "pods": len(answer.Pods)})
-			return nil
+		app.Result(struct {
+			Pods int `json:"pods"`
+		}{len(answer.Pods)})
+		if !app.JSON {
+			return printPods(app, answer.Pods)
 		}
-		return printPods(app, answer.Pods)
+		for _, p := range answer.Pods {
+			app.Emit("pod", struct {
+				Pod json.RawMessage `json:"pod"`
+			}{p})
+		}
+		return nil
 	}
 	return cmd
 }
 
 func printPods(app *cli.App, pods []json.RawMessage) error {
+	if len(pods) == 0 {
+		fmt.Fprintln(app.Stderr, "no pods")
+		return nil
+	}
 	w := tabwriter.NewWriter(app.Stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tREV\tSTATE\tUPDATED\tPUBLISHER\tURL")
 	for _, raw := range pods {
@@ -82,13 +102,14 @@ func printPods(app *cli.App, pods []json.RawMessage) error {
 		if p.Reason != "" {
 			state += " (" + p.Reason + ")"
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", p.Name, p.Revision, state, p.Updated.Format(time.RFC3339), p.Publisher, url)
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", cli.Clean(p.Name), p.Revision, cli.Clean(state),
+			p.Updated.Local().Format(time.DateTime), cli.Clean(p.Publisher), cli.OrDash(cli.Clean(url)))
 	}
 	return w.Flush()
 }
 
 func askSocket(ctx context.Context, socket string) ([]byte, error) {
-	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+	client := http.Client{Timeout: socketTimeout, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", socket)
@@ -101,13 +122,38 @@ func askSocket(ctx context.Context, socket string) ([]byte, error) {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, status.Wrap(err, status.Unavailable, "provider.not_running", "no provider answers on %s", socket).
-			WithHint("is it running, and with this --data-dir?")
+		return nil, noAnswer(err, socket)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, problem.Read(resp)
 	}
-	var raw json.RawMessage
-	return raw, json.NewDecoder(resp.Body).Decode(&raw)
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err == nil && len(b) > maxAnswer {
+		err = fmt.Errorf("got more than %d bytes", maxAnswer)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the provider's answer: %w", err)
+	}
+	return b, nil
+}
+
+// noAnswer says what the socket's error means; its own text names a URL that
+// nobody typed.
+func noAnswer(err error, socket string) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return status.New(status.PermissionDenied, "provider.socket", "%s may not be used by this user", socket).
+			WithHint("run it as the user that runs the provider, usually root")
+	}
+	why := "it does not answer"
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		why = "there is no socket"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		why = "nobody listens"
+	case errors.Is(err, context.Canceled):
+		return err
+	}
+	return status.New(status.Unavailable, "provider.not_running", "no provider answers on %s: %s", socket, why).
+		WithHint("is it running, and with this --data-dir?")
 }

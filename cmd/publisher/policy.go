@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -15,10 +14,13 @@ import (
 )
 
 func newPolicy(g *globals) *cobra.Command {
-	cmd := cli.Group(&cobra.Command{
-		Use: "policy", Short: "Write and check policy files",
-		Example: "  publisher policy init --from PROVIDER -o policy.yaml\n  publisher policy explain policy.yaml",
-	})
+	cmd := &cobra.Command{
+		Use: "policy", Short: "Write, check and explain policy files",
+		Long: "Write, check and explain policy files: what a provider must prove before it gets an app.",
+		Example: `  publisher policy init --from PROVIDER -o policy.yaml
+  publisher policy lint policy.yaml
+  publisher policy explain policy.yaml`,
+	}
 	cmd.AddCommand(newPolicyInit(g), newPolicyLint(g), newPolicyExplain(g))
 	return cmd
 }
@@ -27,14 +29,15 @@ func newPolicyInit(g *globals) *cobra.Command {
 	var from []string
 	var out string
 	cmd := &cobra.Command{
-		Use: "init", Short: "Write a policy: the built-in one, or what providers show", Args: cli.Args(cobra.NoArgs),
+		Use: "init", Short: "Write a policy: the built-in one, or what providers show",
 		Long: `Write a policy. Without --from it is the built-in strict one. With --from it pins
 what the providers show now and is marked unverified: compare the values with a
 source that you trust, then remove the mark.`,
-		Example: "  publisher policy init --from /ip4/192.0.2.7/tcp/4021/p2p/12D3… -o policy.yaml",
+		Example: `  publisher policy init -o policy.yaml
+  publisher policy init --from /ip4/192.0.2.7/tcp/4021/p2p/12D3KooW… -o policy.yaml`,
 	}
-	cmd.Flags().StringArrayVar(&from, "from", nil, "provider to take values from (repeatable)")
-	cmd.Flags().StringVarP(&out, "output", "o", "", "file to write (default: standard output)")
+	cmd.Flags().StringArrayVar(&from, "from", nil, "`PROVIDER` to take values from, repeatable")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "`FILE` to write, which must not exist (default: standard output)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if len(from) == 0 {
 			return g.writePolicy(policy.Builtin(), out)
@@ -60,63 +63,67 @@ source that you trust, then remove the mark.`,
 
 func (g *globals) writePolicy(p *policy.Policy, out string) error {
 	b := p.Marshal()
-	if out == "" {
-		_, err := g.app.Stdout.Write(b)
-		return err
-	}
-	if err := writeNew(out, b); err != nil {
-		return err
+	result := struct {
+		File       string `json:"file,omitempty"`
+		Policy     string `json:"policy,omitempty"`
+		Digest     string `json:"digest"`
+		Unverified bool   `json:"unverified"`
+	}{File: out, Digest: fmt.Sprintf("sha256:%x", p.Digest()), Unverified: p.Unverified}
+	switch {
+	case out != "":
+		if err := writeNew(out, b, 0o644); err != nil {
+			return err
+		}
+		fmt.Fprintf(g.app.Stderr, "wrote %s\n", cli.Clean(out))
+	case g.app.JSON:
+		result.Policy = string(b)
+	default:
+		if _, err := g.app.Stdout.Write(b); err != nil {
+			return err
+		}
 	}
 	if p.Unverified {
-		fmt.Fprintf(g.app.Stderr, "wrote %s; it is unverified: it accepts what the provider showed\n", out)
-	} else {
-		fmt.Fprintf(g.app.Stderr, "wrote %s\n", out)
+		fmt.Fprintln(g.app.Stderr, "warning: it is unverified: it accepts what the provider showed; compare the values with a source that you trust")
 	}
-	if g.app.JSON {
-		digest := p.Digest()
-		g.app.PrintJSON(map[string]any{"event": "result", "file": out, "digest": fmt.Sprintf("sha256:%x", digest), "unverified": p.Unverified})
-	}
+	g.app.Result(result)
 	return nil
-}
-
-func parsePolicyFile(path string) (*policy.Policy, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, status.Wrap(err, status.InvalidArgument, "policy.read", "reading the policy")
-	}
-	p, err := policy.Parse(b)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return p, nil
 }
 
 func newPolicyLint(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "lint FILE", Short: "Refuse a policy that proves nothing", Args: cli.Args(cobra.ExactArgs(1)),
-		Example: "  publisher policy lint policy.yaml",
+		Use: "lint FILE", Short: "Refuse a policy that proves nothing",
+		Long: `Refuse a policy that proves nothing, and warn of what proves little. Exit code 10
+when there is an error.`,
+		Example:           "  publisher policy lint policy.yaml",
+		ValidArgsFunction: cli.YAMLFiles,
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := parsePolicyFile(args[0])
+			p, _, err := readPolicy(args[0])
 			if err != nil {
 				return err
 			}
-			var bad int
+			count := map[policy.Severity]int{}
 			for _, f := range policy.Lint(p) {
-				if f.Severity == policy.SeverityError {
-					bad++
-				}
-				if g.app.JSON {
-					g.app.PrintJSON(map[string]any{"event": "finding", "severity": f.Severity, "field": f.Field, "line": f.Line, "text": f.Text})
-				} else {
+				count[f.Severity]++
+				if !g.app.JSON {
 					fmt.Fprintln(g.app.Stdout, f)
+					continue
 				}
+				g.app.Emit("finding", struct {
+					Severity policy.Severity `json:"severity"`
+					Field    string          `json:"field"`
+					Line     int             `json:"line,omitempty"`
+					Text     string          `json:"text"`
+				}{f.Severity, f.Field, f.Line, f.Text})
 			}
-			if g.app.JSON {
-				g.app.PrintJSON(map[string]any{"event": "result", "errors": bad})
+			errs, warnings := count[policy.SeverityError], count[policy.SeverityWarning]
+			g.app.Result(struct {
+				Errors   int `json:"errors"`
+				Warnings int `json:"warnings"`
+			}{errs, warnings})
+			if errs > 0 {
+				return status.New(status.InvalidArgument, "policy.lint", "the policy has %s", cli.Count(errs, "error"))
 			}
-			if bad > 0 {
-				return status.New(status.InvalidArgument, "policy.lint", "the policy has %d errors", bad)
-			}
+			fmt.Fprintf(g.app.Stderr, "no errors, %s\n", cli.Count(warnings, "warning"))
 			return nil
 		},
 	}
@@ -124,16 +131,19 @@ func newPolicyLint(g *globals) *cobra.Command {
 
 func newPolicyExplain(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "explain FILE", Short: "Say line by line what a policy demands", Args: cli.Args(cobra.ExactArgs(1)),
-		Example: "  publisher policy explain policy.yaml",
+		Use: "explain FILE", Short: "Say line by line what a policy demands",
+		Example:           "  publisher policy explain policy.yaml",
+		ValidArgsFunction: cli.YAMLFiles,
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := parsePolicyFile(args[0])
+			p, _, err := readPolicy(args[0])
 			if err != nil {
 				return err
 			}
 			lines := policy.Explain(p)
+			g.app.Result(struct {
+				Demands []string `json:"demands"`
+			}{lines})
 			if g.app.JSON {
-				g.app.PrintJSON(map[string]any{"event": "result", "demands": lines})
 				return nil
 			}
 			for _, l := range lines {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 
@@ -10,84 +12,110 @@ import (
 
 	"apocryph/cmd/internal/cli"
 	"apocryph/proto/status"
+	"apocryph/publisher"
 	"apocryph/publisher/publisherd"
 )
 
+type publishOptions struct {
+	public, serve     bool
+	platform, keyFile string
+}
+
 func newPublish(g *globals) *cobra.Command {
-	var public, serve bool
-	var platform, keyFile string
+	var o publishOptions
 	cmd := &cobra.Command{
-		Use: "publish IMAGE", Short: "Encrypt an image and put it on IPFS without deploying it", Args: cli.Args(cobra.ExactArgs(1)),
+		Use: "publish IMAGE", Short: "Encrypt an image and put it on IPFS without deploying it",
 		Long: `Encrypt an image and put it on IPFS without deploying it; prints the CID of its
 directory, which is an OCI layout and an ipdr tree at once. Nobody may read it
 but whom a deploy grants it to; --public lets everybody. This node ends with the
-command: --serve keeps it up until it is interrupted.`,
-		Example: "  publisher publish oci:./image --public --serve\n  publisher publish docker-archive:app.tar --key-file app.pem",
+command: --serve keeps it up until it is interrupted.
+
+IMAGE is oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, ipfs:CID, or a
+registry reference with the credentials of the docker configuration.`,
+		Example: `  publisher publish oci:./image --public --serve
+  publisher publish docker-archive:app.tar --key-file app.pem`,
 	}
 	f := cmd.Flags()
-	f.BoolVar(&public, "public", false, "let everybody read the encrypted image")
-	f.BoolVar(&serve, "serve", false, "serve until interrupted")
-	f.StringVar(&platform, "platform", "linux/amd64", "platform of the image")
-	f.StringVar(&keyFile, "key-file", "", "write the image's private key here (mode 0600)")
+	f.BoolVar(&o.public, "public", false, "let everybody read the encrypted image, and announce it")
+	f.BoolVar(&o.serve, "serve", false, "serve until interrupted")
+	f.StringVar(&o.platform, "platform", "linux/amd64", "`OS/ARCHITECTURE` of the image")
+	f.StringVar(&o.keyFile, "key-file", "", "write the image's private key to this `FILE`, which must not exist (mode 0600)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if _, err := os.Lstat(o.keyFile); o.keyFile != "" && err == nil {
+			// Said before the work and not after it; writing decides.
+			return status.New(status.Conflict, "file.exists", "%s exists already", o.keyFile).WithHint("name another file, or remove it first")
+		}
 		return g.online(cmd.Context(), true, func(ctx context.Context, s *publisherd.Session) error {
-			bars := cli.NewProgress(g.app.Stderr)
-			img, err := s.Images.Seal(ctx, args[0], ".", platform, func(done, total int64) { bars.Bytes("encrypt", done, total) })
-			bars.Close()
-			if err != nil {
-				return err
-			}
-			cid, err := s.Images.Publish(ctx, img)
-			if err != nil {
-				return err
-			}
-			if keyFile != "" {
-				if err := writeKey(keyFile, img.Key); err != nil {
-					return err
-				}
-			}
-			if err := s.Images.Keep(ctx, cid); err != nil {
-				return err
-			}
-			if public {
-				// Whoever has this node's address needs no announcement.
-				err := s.Images.MakePublic(ctx, cid)
-				if ctx.Err() == nil && status.CodeOf(err) == status.Unavailable {
-					fmt.Fprintf(g.app.Stderr, "warning: %s; it is found by this node's address only\n", err)
-				} else if err != nil {
-					return err
-				}
-			}
-			if g.app.JSON {
-				g.app.PrintJSON(map[string]any{
-					"event": "result", "cid": cid, "image_id": img.Image.ImageID, "encrypted_digest": img.Image.EncryptedDigest,
-					"key_id": img.Image.KeyID, "public": public, "addrs": s.Addrs(),
-				})
-			} else {
-				fmt.Fprintln(g.app.Stdout, cid)
-			}
-			if !serve {
-				return nil
-			}
-			for _, a := range s.Addrs() {
-				fmt.Fprintf(g.app.Stderr, "serving on %s\n", a)
-			}
-			<-ctx.Done()
-			return nil
+			return g.publish(ctx, s, o, args[0])
 		})
 	}
 	return cmd
 }
 
-// writeKey writes a private key as PEM, to a file that must not exist.
-func writeKey(path string, pkcs8 []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func (g *globals) publish(ctx context.Context, s *publisherd.Session, o publishOptions, ref string) error {
+	img, cid, err := g.seal(ctx, s, o, ref)
 	if err != nil {
-		return status.Wrap(err, status.InvalidArgument, "publish.key_file", "writing the key file")
-	}
-	if err := pem.Encode(f, &pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}); err != nil {
-		f.Close()
 		return err
 	}
-	return f.Close()
+	if err := s.Images.Keep(ctx, cid); err != nil {
+		return err
+	}
+	warnings := []string{}
+	if o.public {
+		// Whoever has this node's address needs no announcement.
+		err := s.Images.MakePublic(ctx, cid)
+		if ctx.Err() == nil && status.CodeOf(err) == status.Unavailable {
+			warnings = append(warnings, err.Error()+"; it is found by this node's address only")
+		} else if err != nil {
+			return err
+		}
+	}
+	for _, w := range warnings {
+		fmt.Fprintf(g.app.Stderr, "warning: %s\n", cli.Clean(w))
+	}
+	if !g.app.JSON {
+		fmt.Fprintln(g.app.Stdout, cid)
+	}
+	g.app.ResultNow(struct {
+		CID             string   `json:"cid"`
+		ImageID         string   `json:"image_id"`
+		EncryptedDigest string   `json:"encrypted_digest"`
+		KeyID           string   `json:"key_id"`
+		Public          bool     `json:"public"`
+		Addrs           []string `json:"addrs"`
+		Warnings        []string `json:"warnings"`
+	}{cid, img.Image.ImageID, img.Image.EncryptedDigest, img.Image.KeyID, o.public, s.Addrs(), warnings})
+	if !o.serve {
+		return nil
+	}
+	for _, a := range s.Addrs() {
+		fmt.Fprintf(g.app.Stderr, "serving on %s\n", a)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// seal encrypts an image, writes its key where that is asked for, and puts it
+// on IPFS.
+func (g *globals) seal(ctx context.Context, s *publisherd.Session, o publishOptions, ref string) (*publisher.SealedImage, string, error) {
+	bars := cli.NewProgress(g.app.Stderr)
+	defer bars.Close()
+	img, err := s.Images.Seal(ctx, ref, ".", o.platform, func(done, total int64) { bars.Bytes("encrypt", done, total) })
+	if err != nil {
+		return nil, "", err
+	}
+	if o.keyFile != "" {
+		if len(img.Key) == 0 {
+			return nil, "", errors.New("the image has no key to write")
+		}
+		var b bytes.Buffer
+		if err := pem.Encode(&b, &pem.Block{Type: "PRIVATE KEY", Bytes: img.Key}); err != nil {
+			return nil, "", err
+		}
+		if err := writeNew(o.keyFile, b.Bytes(), 0o600); err != nil {
+			return nil, "", err
+		}
+	}
+	cid, err := s.Images.Publish(ctx, img)
+	return img, cid, err
 }

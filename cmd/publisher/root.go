@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"apocryph/cmd/internal/cli"
+	"apocryph/proto/status"
 	"apocryph/publisher/publisherd"
 )
 
@@ -18,37 +19,69 @@ type globals struct {
 	logLevel, logFormat string
 }
 
+// The groups of commands in the help.
+const (
+	groupApps      = "apps"
+	groupFiles     = "files"
+	groupProviders = "providers"
+)
+
 func newRoot(app *cli.App) *cobra.Command {
 	g := &globals{app: app}
-	root := cli.Group(&cobra.Command{
+	root := &cobra.Command{
 		Use:   "publisher",
 		Short: "Deploy containers to attested providers",
-		Example: `  publisher init && publisher deploy app.yaml
+		Long: `Deploy containers to machines that belong to strangers, after proof of the
+software that will handle them.
+
+PROVIDER is a peer id, or a multiaddr that ends in /p2p/ID. Every flag is also a
+variable: --home is APOCRYPH_HOME. Lists in variables are separated by commas.
+
+Exit codes: 0 done, 1 internal error, 2 usage, 10 invalid argument, 11 not
+allowed, 12 untrusted, 13 not found, 14 conflict, 15 exhausted,
+16 unimplemented, 17 unavailable, 18 out of time, 19 the app did not come up,
+130 interrupted.`,
+		Example: `  publisher init                                            # a sample app.yaml
   publisher attest PROVIDER --explain
+  publisher policy init --from PROVIDER -o policy.yaml
+  publisher deploy app.yaml --provider PROVIDER --policy policy.yaml
   publisher logs -f app`,
-	})
+	}
 	f := root.PersistentFlags()
-	f.StringVar(&g.cfg.Home, "home", defaultHome(app), "where state is kept")
-	f.StringArrayVar(&g.cfg.Bootstrap, "bootstrap", nil, "multiaddr of a DHT node to join through (repeatable)")
-	f.StringVar(&g.cfg.DHTPrefix, "dht-prefix", "/apocryph", "DHT protocol prefix; /ipfs joins the public one")
-	f.StringArrayVar(&g.cfg.Listen, "listen", nil, "multiaddr to listen on (repeatable; default: free ports)")
+	f.StringVar(&g.cfg.Home, "home", "", "`DIR` of all state (default: $XDG_STATE_HOME/apocryph)")
+	f.StringArrayVar(&g.cfg.Bootstrap, "bootstrap", nil, "`MULTIADDR` of a DHT node to join through, repeatable")
+	f.StringVar(&g.cfg.DHTPrefix, "dht-prefix", "/apocryph", "DHT protocol `PREFIX`; /ipfs joins the public one")
+	f.StringArrayVar(&g.cfg.Listen, "listen", nil, "`MULTIADDR` to listen on, repeatable (default: free ports)")
 	f.BoolVar(&g.cfg.NoMDNS, "no-mdns", false, "do not look for or answer peers on the local network")
-	f.BoolVar(&app.JSON, "json", false, "one JSON object a line on standard output")
-	f.StringVar(&g.logLevel, "log-level", "warn", "debug, info, warn or error")
-	f.StringVar(&g.logFormat, "log-format", "text", "text or json")
-	root.AddCommand(
-		newInit(g), newValidate(g), newProviders(g), newAttest(g), newQuote(g), newDeploy(g), newPublish(g),
-		newList(g), newStatus(g), newLogs(g), newDelete(g), newPolicy(g), newVersion(g),
+	f.StringVar(&g.logLevel, "log-level", "warn", "`LEVEL` of the log on standard error: debug, info, warn or error")
+	f.StringVar(&g.logFormat, "log-format", "text", "`FORMAT` of the log: text or json")
+	cli.Complete(root, "log-level", "debug", "info", "warn", "error")
+	cli.Complete(root, "log-format", "text", "json")
+
+	root.AddGroup(
+		&cobra.Group{ID: groupApps, Title: "Apps:"},
+		&cobra.Group{ID: groupFiles, Title: "Manifests and images:"},
+		&cobra.Group{ID: groupProviders, Title: "Providers and trust:"},
 	)
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return app.Settle(cmd, "") }
-	return root
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add(groupApps, newDeploy(g), newList(g), newStatus(g), newLogs(g), newDelete(g))
+	add(groupFiles, newInit(g), newValidate(g), newPublish(g))
+	add(groupProviders, newProviders(g), newAttest(g), newQuote(g), newPolicy(g))
+	return app.Root(root)
 }
 
-func defaultHome(app *cli.App) string {
-	if dir := app.Getenv("XDG_STATE_HOME"); dir != "" {
+// defaultHome is "" where the environment names no place. The XDG base
+// directory specification ignores paths that are not absolute.
+func defaultHome(getenv func(string) string) string {
+	if dir := getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "apocryph")
 	}
-	if home := app.Getenv("HOME"); home != "" {
+	if home := getenv("HOME"); filepath.IsAbs(home) {
 		return filepath.Join(home, ".local", "state", "apocryph")
 	}
 	return ""
@@ -58,6 +91,12 @@ func (g *globals) node() (*publisherd.Node, error) {
 	log, err := cli.NewLogger(g.app.Stderr, g.logLevel, g.logFormat)
 	if err != nil {
 		return nil, err
+	}
+	if g.cfg.Home == "" {
+		g.cfg.Home = defaultHome(g.app.Getenv)
+	}
+	if info, err := os.Stat(g.cfg.Home); err == nil && !info.IsDir() {
+		return nil, status.New(status.InvalidArgument, "publisher.home", "%s is no directory", g.cfg.Home).WithHint("choose another --home")
 	}
 	g.cfg.Logger, g.cfg.Version = log, cli.Version()
 	return publisherd.New(g.cfg)
@@ -70,18 +109,4 @@ func (g *globals) online(ctx context.Context, publish bool, use func(context.Con
 		return err
 	}
 	return n.Do(ctx, publish, use)
-}
-
-func newVersion(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cli.Args(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			if g.app.JSON {
-				g.app.PrintJSON(map[string]string{"event": "result", "version": cli.Version(), "platform": cli.Platform()})
-				return nil
-			}
-			fmt.Fprintf(g.app.Stdout, "publisher %s %s\n", cli.Version(), cli.Platform())
-			return nil
-		},
-	}
 }

@@ -73,10 +73,13 @@ func (s *Store) mark(ctx context.Context) (map[key]bool, error) {
 		h := append([]byte{0x12, 32}, k[:]...)
 		tops = append(tops, cid.NewCidV1(cid.DagProtobuf, h))
 	}
+	aged := s.aged
+	s.aged = map[key]struct{}{}
 	s.mu.Unlock()
 	s.files.mu.RLock()
 	for _, f := range s.files.byCID {
-		if now.Sub(f.added) <= freshFor {
+		k, _ := keyOf(f.node)
+		if _, old := aged[k]; !old && now.Sub(f.added) <= freshFor {
 			tops = append(tops, f.node)
 		}
 	}

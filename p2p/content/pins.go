@@ -81,19 +81,41 @@ func (s *Store) Pin(_ context.Context, root cid.Cid, owner string) error {
 }
 
 // Unpin gives up all that owner pinned. An unknown owner is no error.
-func (s *Store) Unpin(_ context.Context, owner string) error {
+func (s *Store) Unpin(ctx context.Context, owner string) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.closed {
+		s.mu.Unlock()
 		return errClosed()
 	}
-	if _, ok := s.pins[owner]; !ok {
+	roots, ok := s.pins[owner]
+	if !ok {
+		s.mu.Unlock()
 		return nil
 	}
 	if err := removeRecord(s.path(pinName(owner))); err != nil {
+		s.mu.Unlock()
 		return diskError(err)
 	}
 	delete(s.pins, owner)
+	s.mu.Unlock()
+	return s.age(ctx, roots)
+}
+
+// age takes the grace of what is new from all below the roots: what an owner
+// gave up is not waiting for one. Other pins keep what they share with it.
+func (s *Store) age(ctx context.Context, roots map[cid.Cid]struct{}) error {
+	below := map[key]bool{}
+	for root := range roots {
+		if err := s.markBelow(ctx, root, below); err != nil {
+			return fmt.Errorf("looking below %s: %w", root, err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range below {
+		delete(s.fresh, k)
+		s.aged[k] = struct{}{}
+	}
 	return nil
 }
 

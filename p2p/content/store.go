@@ -73,9 +73,11 @@ type Store struct {
 	// sweep is held to read by whoever adds, and to write by GC.
 	sweep sync.RWMutex
 
-	mu      sync.Mutex
-	pins    map[string]map[cid.Cid]struct{}
-	fresh   map[key]time.Time
+	mu    sync.Mutex
+	pins  map[string]map[cid.Cid]struct{}
+	fresh map[key]time.Time
+	// aged are the tops of files that an owner gave up: they have no grace.
+	aged    map[key]struct{}
 	leases  map[cid.Cid]int
 	fetches map[string]*fetch
 	pulls   map[peer.ID]*pullSlot
@@ -123,6 +125,7 @@ func New(cfg Config) (*Store, error) {
 		slow:    writeTime,
 		pins:    map[string]map[cid.Cid]struct{}{},
 		fresh:   map[key]time.Time{},
+		aged:    map[key]struct{}{},
 		leases:  map[cid.Cid]int{},
 		fetches: map[string]*fetch{},
 		serving: make(chan struct{}),

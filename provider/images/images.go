@@ -28,7 +28,8 @@ func New(store *content.Store) *Images { return &Images{store: store} }
 
 // Fetch pins an image for owner, brings its manifest and configuration, checks
 // both against what the request pins, and starts to bring all layers, the first
-// ones first. They go on arriving until ctx ends.
+// ones first. They go on arriving until ctx ends or
+// the image is closed, which every image must be.
 func (i *Images) Fetch(ctx context.Context, owner provider.InstanceID, req provider.ImageRequest, report func(provider.Progress)) (*provider.Image, error) {
 	root, err := cid.Decode(req.CID)
 	if err != nil {
@@ -74,7 +75,7 @@ func (i *Images) Fetch(ctx context.Context, owner provider.InstanceID, req provi
 			Open: func(context.Context) (provider.ReadAtCloser, error) { return shared{b}, nil },
 		})
 	}
-	context.AfterFunc(ctx, closeAll)
+	img.Close = closeAll
 	img.Wait = func(ctx context.Context) error {
 		for _, b := range blobs {
 			if err := b.Wait(ctx); err != nil {
@@ -101,6 +102,15 @@ func (i *Images) Release(ctx context.Context, owner provider.InstanceID) error {
 		return fmt.Errorf("collecting garbage: %w", err)
 	}
 	return nil
+}
+
+// Owners lists those who have pins.
+func (i *Images) Owners(context.Context) ([]provider.InstanceID, error) {
+	var out []provider.InstanceID
+	for _, owner := range i.store.Owners() {
+		out = append(out, provider.InstanceID(owner))
+	}
+	return out, nil
 }
 
 func (i *Images) pin(ctx context.Context, root cid.Cid, owner provider.InstanceID) error {

@@ -7,11 +7,17 @@ import (
 	"strings"
 )
 
+// ownAnswer is the header that says, by its line, that the ingress answered and
+// not the app. A publisher that waits for its app looks at it. What an app
+// sends under that name is dropped.
+const ownAnswer = "Apocryph-Ingress"
+
 // answer tells a client in one line what is wrong, as application/problem+json
 // (RFC 9457) where it asks for JSON and as plain text otherwise. The line may
 // quote a host and a reason; neither type is ever rendered as HTML.
 func answer(w http.ResponseWriter, req *http.Request, code int, line string) {
 	h := w.Header()
+	h.Set(ownAnswer, line)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if !wantsJSON(req) {

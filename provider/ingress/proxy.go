@@ -123,6 +123,7 @@ func (i *Ingress) newProxy() http.Handler {
 		FlushInterval: -1, // streams are passed as they come
 		ModifyResponse: func(res *http.Response) error {
 			tripOf(res.Request).body.early(res.Header)
+			res.Header.Del(ownAnswer)
 			return nil
 		},
 		ErrorLog:     slog.NewLogLogger(i.log.Handler(), slog.LevelDebug),

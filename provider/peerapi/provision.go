@@ -20,7 +20,7 @@ import (
 const eventInterval = 100 * time.Millisecond
 
 const (
-	// maxKeys, maxVolumes and maxFiles bound the lists of a sealed order, which
+	// maxKeys and maxSecrets bound the lists of a sealed order, which
 	// is already bounded in bytes.
 	maxKeys    = 64
 	maxSecrets = 1024
@@ -75,7 +75,8 @@ func provisionFromWire(req *podpb.ProvisionRequest) (provider.ProvisionRequest, 
 	}
 	fixed("request_id", r.RequestID[:], req.GetRequestId())
 	fixed("claims_digest", r.ClaimsDigest[:], req.GetClaimsDigest())
-	if r.Operation < provider.Create || r.Operation > provider.DryRun {
+	// The wire's number has 32 bits, the operation eight.
+	if op := req.GetOperation(); op < podpb.Operation(provider.Create) || op > podpb.Operation(provider.DryRun) {
 		faults = append(faults, status.Fault{Field: "operation", Got: req.GetOperation().String(), Want: "create, update or dry_run"})
 	}
 	if len(faults) > 0 {

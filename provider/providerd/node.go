@@ -170,8 +170,11 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKe
 	if err := st.Start(ctx, "pods", svc.Ready(), svc.Run); err != nil {
 		return err
 	}
-	err = st.Start(ctx, "peer protocols", nil, func(ctx context.Context) error {
+	// Who reads provider.json may call at once.
+	registered := make(chan struct{})
+	err = st.Start(ctx, "peer protocols", registered, func(ctx context.Context) error {
 		stop := peerapi.Register(network.Host(), svc, n.log)
+		close(registered)
 		<-ctx.Done()
 		stop()
 		return nil
@@ -269,7 +272,11 @@ func serve(srv *http.Server, l net.Listener) func(context.Context) error {
 		}
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
+		// Callers that are still at it are cut off.
 		err := srv.Shutdown(grace)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = srv.Close()
+		}
 		if serveErr := <-done; !errors.Is(serveErr, http.ErrServerClosed) {
 			err = errors.Join(err, serveErr)
 		}

@@ -1,14 +1,15 @@
 package cli
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
-	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"go.yaml.in/yaml/v3"
 
 	"apocryph/proto/status"
 )
@@ -16,133 +17,173 @@ import (
 // envPrefix comes before the name of a flag in the environment.
 const envPrefix = "APOCRYPH_"
 
-// maxConfigBytes bounds a configuration file.
-const maxConfigBytes = 1 << 20
+// configFlag names the configuration file, in the programs that have one.
+const configFlag = "config"
+
+// Keys of annotations: of a flag, where its value comes from; of a command,
+// the keys of a configuration file that are other commands' flags.
+const (
+	sourceKey    = "apocryph_source"
+	otherKeysKey = "apocryph_other_keys"
+)
 
 // EnvName is the variable of a flag: --data-dir is APOCRYPH_DATA_DIR.
 func EnvName(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
+// settable reports whether a flag has a variable and may be a key of a
+// configuration file.
+func settable(f *pflag.Flag) bool { return f.Name != "help" && f.Name != "version" }
+
+// AllowKeys lets a command read a configuration file that is another one's:
+// the flags of that one are known keys, without effect here.
+func AllowKeys(cmd, other *cobra.Command) {
+	var names []string
+	other.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if cmd.Annotations == nil {
+		cmd.Annotations = map[string]string{}
+	}
+	cmd.Annotations[otherKeysKey] = strings.Join(names, ",")
+}
+
 // Settle gives every flag that was not set on the command line its value from
-// the environment, else from the configuration file, else leaves its default.
-// file may be empty. All faults are reported at once.
-func (a *App) Settle(cmd *cobra.Command, file string) error {
-	values, err := readConfig(file)
+// the environment, else from the file that --config names, else leaves its
+// default. All faults are reported at once.
+func (a *App) Settle(cmd *cobra.Command) error {
+	file := ""
+	if f := cmd.Flags().Lookup(configFlag); f != nil {
+		if file = f.Value.String(); !f.Changed {
+			file = a.Getenv(EnvName(configFlag))
+		}
+	}
+	values, faults, err := readConfig(file)
 	if err != nil {
 		return err
 	}
-	var faults []status.Fault
 	known := map[string]bool{}
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		known[f.Name] = true
-		if f.Changed || f.Name == "help" {
-			return
-		}
-		if v := a.Getenv(EnvName(f.Name)); v != "" {
-			if err := setFlag(f, strings.Split(v, ",")); err != nil {
-				faults = append(faults, status.Fault{Field: EnvName(f.Name), Got: v, Want: err.Error()})
-			}
-			return
-		}
-		if v, ok := values[f.Name]; ok {
-			if err := setFlag(f, v.texts); err != nil {
-				faults = append(faults, status.Fault{Field: f.Name, Got: strings.Join(v.texts, ","), Want: err.Error(), Line: v.line})
-			}
-		}
-	})
-	for name, v := range values {
-		if !known[name] {
-			faults = append(faults, status.Fault{Field: name, Got: "an unknown key", Want: "the name of a flag without its dashes", Line: v.line})
-		}
+	for _, name := range strings.Split(cmd.Annotations[otherKeysKey], ",") {
+		known[name] = true
 	}
-	slices.SortFunc(faults, func(x, y status.Fault) int { return strings.Compare(x.Field, y.Field) })
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !settable(f) {
+			return
+		}
+		known[f.Name] = true
+		source, fault := a.settleFlag(f, file, values)
+		if fault != nil {
+			faults = append(faults, *fault)
+		}
+		// A flag that exists can be annotated.
+		_ = cmd.Flags().SetAnnotation(f.Name, sourceKey, []string{source})
+	})
+	var names []string
+	for name := range known {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for name, v := range values {
+		if known[name] && name != configFlag {
+			continue
+		}
+		fault := status.Fault{Field: name, Got: "an unknown key", Want: "the name of a flag of `provider serve`, without its dashes", Line: v.line}
+		if near := nearest(name, names); near != "" && near != configFlag {
+			fault.Want = strconv.Quote(near)
+		}
+		faults = append(faults, fault)
+	}
+	slices.SortFunc(faults, byLine)
 	if len(faults) > 0 {
-		return status.Invalid("config.invalid", "the configuration", faults)
+		what := "the environment"
+		if faults[len(faults)-1].Line > 0 {
+			what = file
+		}
+		return status.Invalid("config.invalid", what, faults)
 	}
 	return nil
+}
+
+// settleFlag sets one flag and says where its value is from.
+func (a *App) settleFlag(f *pflag.Flag, file string, values map[string]configValue) (source string, fault *status.Fault) {
+	env := EnvName(f.Name)
+	v, inFile := values[f.Name]
+	switch text := a.Getenv(env); {
+	case f.Changed:
+		return "--" + f.Name, nil
+	case text != "":
+		if err := setFlag(f, splitList(text)); err != nil {
+			return "", &status.Fault{Field: env, Got: strconv.Quote(text), Want: want(f)}
+		}
+		return env, nil
+	case inFile && f.Name != configFlag:
+		if err := setFlag(f, v.texts); err != nil || v.list && !isList(f) {
+			return "", &status.Fault{Field: f.Name, Got: v.got(), Want: want(f), Line: v.line}
+		}
+		return fmt.Sprintf("%s:%d", file, v.line), nil
+	}
+	return "default", nil
+}
+
+// Locate adds to the faults of a configuration that names flags where in the
+// configuration file their values are.
+func Locate(cmd *cobra.Command, err error) error {
+	var e *status.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	file, faults := "", slices.Clone(e.Faults)
+	for i, fault := range faults {
+		name, _, _ := strings.Cut(fault.Field, "[")
+		f := cmd.Flags().Lookup(name)
+		if f == nil || fault.Line > 0 || len(f.Annotations[sourceKey]) != 1 {
+			continue
+		}
+		source := f.Annotations[sourceKey][0]
+		if colon := strings.LastIndexByte(source, ':'); colon > 0 {
+			if line, err := strconv.Atoi(source[colon+1:]); err == nil {
+				file, faults[i].Line = source[:colon], line
+			}
+		}
+	}
+	if file == "" {
+		return err
+	}
+	slices.SortFunc(faults, byLine)
+	return status.Invalid(e.Reason, file, faults)
+}
+
+func byLine(x, y status.Fault) int {
+	return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Field, y.Field))
+}
+
+// splitList reads a list in a variable, "a, b".
+func splitList(s string) []string {
+	parts := strings.Split(s, ",")
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
+	return parts
+}
+
+func isList(f *pflag.Flag) bool {
+	_, ok := f.Value.(pflag.SliceValue)
+	return ok
 }
 
 func setFlag(f *pflag.Flag, texts []string) error {
 	if list, ok := f.Value.(pflag.SliceValue); ok {
 		return list.Replace(texts)
 	}
-	if len(texts) != 1 {
-		texts = []string{strings.Join(texts, ",")}
-	}
-	return f.Value.Set(texts[0])
+	return f.Value.Set(strings.Join(texts, ","))
 }
 
-type configValue struct {
-	texts []string
-	line  int
-}
-
-// readConfig reads a flat YAML mapping of flag names to scalars or lists of them.
-func readConfig(file string) (map[string]configValue, error) {
-	out := map[string]configValue{}
-	if file == "" {
-		return out, nil
+// wantsJSON looks for --json where the command line could not be read to its end.
+func (a *App) wantsJSON(args []string) bool {
+	if on, err := strconv.ParseBool(a.Getenv(EnvName("json"))); err == nil && on {
+		return true
 	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return nil, status.Wrap(err, status.InvalidArgument, "config.read", "reading the configuration file")
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
 	}
-	if len(b) > maxConfigBytes {
-		return nil, status.New(status.InvalidArgument, "config.size", "the configuration file has %d bytes, want at most %d", len(b), maxConfigBytes)
-	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(b, &doc); err != nil {
-		return nil, status.New(status.InvalidArgument, "config.yaml", "%s: %v", file, err)
-	}
-	if len(doc.Content) == 0 {
-		return out, nil
-	}
-	root := doc.Content[0]
-	if root.Kind != yaml.MappingNode {
-		return nil, status.New(status.InvalidArgument, "config.yaml", "%s: want a mapping of flag names to values", file)
-	}
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		k, v := root.Content[i], root.Content[i+1]
-		value := configValue{line: k.Line}
-		switch v.Kind {
-		case yaml.ScalarNode:
-			value.texts = []string{v.Value}
-		case yaml.SequenceNode:
-			for _, n := range v.Content {
-				value.texts = append(value.texts, n.Value)
-			}
-		default:
-			return nil, status.New(status.InvalidArgument, "config.yaml", "%s: line %d: want a value or a list", file, v.Line)
-		}
-		if _, twice := out[k.Value]; twice {
-			return nil, status.New(status.InvalidArgument, "config.yaml", "%s: line %d: %s is set twice", file, k.Line, k.Value)
-		}
-		out[k.Value] = value
-	}
-	return out, nil
-}
-
-// Effective is the value of every flag after [App.Settle], in the form of a
-// configuration file.
-func Effective(cmd *cobra.Command) string {
-	var b strings.Builder
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if f.Name == "help" || f.Name == "config" || f.Name == "json" {
-			return
-		}
-		if list, ok := f.Value.(pflag.SliceValue); ok {
-			fmt.Fprintf(&b, "%s:", f.Name)
-			if len(list.GetSlice()) == 0 {
-				b.WriteString(" []")
-			}
-			b.WriteString("\n")
-			for _, v := range list.GetSlice() {
-				fmt.Fprintf(&b, "  - %q\n", v)
-			}
-			return
-		}
-		fmt.Fprintf(&b, "%s: %q\n", f.Name, f.Value.String())
-	})
-	return b.String()
+	return slices.Contains(args, "--json")
 }

@@ -1,63 +1,49 @@
 package cli
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
+	"strings"
 
 	"apocryph/proto/status"
 )
 
-// PrintError writes an error for people to standard error, and with --json
-// also as the last object on standard output.
-func (a *App) PrintError(err error) {
-	var e *status.Error
-	if !errors.As(err, &e) {
-		e = status.New(status.CodeOf(err), "", "%v", err)
+// finish says how the command ended: an error for people on standard error,
+// and with --json the last object on standard output.
+func (a *App) finish(err *status.Error, code int) {
+	if err != nil {
+		a.printError(err)
 	}
-	text := err.Error()
-	fmt.Fprintf(a.Stderr, "%s: error: %s\n", a.Name, text)
+	switch {
+	case !a.JSON:
+	case err != nil:
+		a.Emit("result", a.result, failureOf(err, code))
+	case a.result != nil && !a.said:
+		a.Emit("result", a.result)
+	}
+}
+
+func (a *App) printError(e *status.Error) {
+	fmt.Fprintf(a.Stderr, "%s: error: %s\n", a.Name, Clean(oneLine(e.Error())))
 	if len(e.Faults) > 1 {
 		for _, f := range e.Faults {
-			fmt.Fprintf(a.Stderr, "  %s\n", f)
+			fmt.Fprintf(a.Stderr, "  %s\n", Clean(f.String()))
 		}
 	}
 	for _, line := range e.Log {
-		fmt.Fprintf(a.Stderr, "  | %s\n", line)
+		fmt.Fprintf(a.Stderr, "  | %s\n", Clean(line))
 	}
 	if e.Hint != "" {
-		fmt.Fprintf(a.Stderr, "hint: %s\n", e.Hint)
+		fmt.Fprintf(a.Stderr, "hint: %s\n", Clean(oneLine(e.Hint)))
 	}
-	if !a.JSON {
-		return
-	}
-	type fault struct {
-		Field string `json:"field"`
-		Got   string `json:"got,omitempty"`
-		Want  string `json:"want,omitempty"`
-		Line  int    `json:"line,omitempty"`
-	}
-	out := struct {
-		Event  string   `json:"event"`
-		Code   string   `json:"code"`
-		Reason string   `json:"reason,omitempty"`
-		Error  string   `json:"error"`
-		Hint   string   `json:"hint,omitempty"`
-		Faults []fault  `json:"faults,omitempty"`
-		Log    []string `json:"log,omitempty"`
-		Exit   int      `json:"exit"`
-	}{Event: "error", Code: e.Code.String(), Reason: e.Reason, Error: text, Hint: e.Hint, Log: e.Log, Exit: status.ExitCode(err)}
-	for _, f := range e.Faults {
-		out.Faults = append(out.Faults, fault(f))
-	}
-	a.PrintJSON(out)
 }
 
-// PrintJSON writes v as one line on standard output.
-func (a *App) PrintJSON(v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic("cli: internal error: " + err.Error())
+// oneLine joins the lines of a text: libraries list several causes below each other.
+func oneLine(s string) string {
+	var parts []string
+	for line := range strings.Lines(s) {
+		if line = strings.TrimPrefix(strings.TrimSpace(line), "* "); line != "" {
+			parts = append(parts, line)
+		}
 	}
-	fmt.Fprintf(a.Stdout, "%s\n", b)
+	return strings.Join(parts, "; ")
 }

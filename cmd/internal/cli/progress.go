@@ -11,93 +11,109 @@ import (
 )
 
 // lineInterval is how often a step that reports bytes writes a line where
-// there is no terminal.
+// there is no terminal. A step that is done sooner writes none.
 const lineInterval = 5 * time.Second
 
 // Progress shows the steps of a command: bars for bytes on a terminal, plain
 // lines elsewhere. It is safe for concurrent use.
 type Progress struct {
-	w     io.Writer
-	bars  *mpb.Progress // nil where there is no terminal
-	mu    sync.Mutex    // guards all below
-	open  map[string]*mpb.Bar
-	lines map[string]time.Time
-	start time.Time
+	screen *Screen
+	bars   *mpb.Progress // nil where there is no terminal
+	now    func() time.Time
+
+	mu   sync.Mutex // guards open
+	open map[string]*step
+}
+
+// step is one that reports bytes and has not ended.
+type step struct {
+	bar *mpb.Bar
+	// told is when its last line was due.
+	told time.Time
 }
 
 // NewProgress writes to w, with bars when it is a terminal.
 func NewProgress(w io.Writer) *Progress {
-	p := &Progress{w: w, open: map[string]*mpb.Bar{}, lines: map[string]time.Time{}, start: time.Now()}
-	if IsTerminal(w) {
-		p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
+	screen, ok := w.(*Screen)
+	if !ok {
+		screen = &Screen{w: w}
+	}
+	p := &Progress{screen: screen, open: map[string]*step{}, now: time.Now}
+	if IsTerminal(screen) {
+		p.bars = mpb.New(mpb.WithOutput(screen.w), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
+		screen.show(p.bars)
 	}
 	return p
 }
 
-// Line writes one line, above the bars where there are any.
+// Line writes one line, above the bars where there are any. What a stranger
+// may have written in it is made harmless.
 func (p *Progress) Line(format string, args ...any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.line(format, args...)
-}
-
-func (p *Progress) line(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if p.bars != nil {
-		fmt.Fprintln(p.bars, text)
-		return
-	}
-	fmt.Fprintln(p.w, text)
+	fmt.Fprintln(p.screen, Clean(fmt.Sprintf(format, args...)))
 }
 
 // Bytes reports that done of total bytes of a step are through.
-func (p *Progress) Bytes(step string, done, total int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.bars == nil {
-		if last, ok := p.lines[step]; ok && (time.Since(last) < lineInterval && done != total) || total == 0 {
-			return
-		}
-		if done == total && p.lines[step].IsZero() {
-			// Too fast to be worth a line before the one that ends the step.
-			return
-		}
-		p.lines[step] = time.Now()
-		p.line("%s: %s of %s", step, Size(done), Size(total))
+func (p *Progress) Bytes(name string, done, total int64) {
+	if total <= 0 {
 		return
 	}
-	bar, ok := p.open[step]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok := p.open[name]
 	if !ok {
-		bar = p.bars.AddBar(total, mpb.BarRemoveOnComplete(),
-			mpb.PrependDecorators(decor.Name(step, decor.WCSyncSpaceR), decor.CountersKibiByte("% .1f / % .1f")),
-			mpb.AppendDecorators(decor.Percentage(decor.WC{W: 5}), decor.AverageSpeed(decor.SizeB1024(0), " % .1f")))
-		p.open[step] = bar
+		s = &step{told: p.now()}
+		p.open[name] = s
+		if p.bars != nil {
+			s.bar = p.bars.AddBar(total, mpb.BarRemoveOnComplete(),
+				mpb.PrependDecorators(
+					decor.Name(Clean(name), decor.WCSyncSpaceR),
+					decor.CountersKibiByte("% .1f / % .1f", decor.WCSyncWidth),
+				),
+				mpb.AppendDecorators(
+					decor.Percentage(decor.WC{W: 5}),
+					decor.AverageSpeed(decor.SizeB1024(0), "% .1f", decor.WC{W: 12}),
+				))
+		}
 	}
-	bar.SetTotal(total, false)
-	bar.SetCurrent(done)
+	if s.bar != nil {
+		s.bar.SetTotal(total, false)
+		s.bar.SetCurrent(done)
+		return
+	}
+	if p.now().Sub(s.told) >= lineInterval {
+		s.told = p.now()
+		p.Line("%s: %s of %s", name, Size(done), Size(total))
+	}
 }
 
 // End ends a step that reported bytes and takes its bar away.
-func (p *Progress) End(step string) {
+func (p *Progress) End(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if bar, ok := p.open[step]; ok {
-		bar.Abort(true)
-		delete(p.open, step)
+	if s, ok := p.open[name]; ok {
+		p.end(name, s)
 	}
-	delete(p.lines, step)
 }
 
-// Close takes all bars away and waits until the terminal is as it was.
+func (p *Progress) end(name string, s *step) {
+	if s.bar != nil {
+		s.bar.Abort(true)
+		s.bar.Wait()
+	}
+	delete(p.open, name)
+}
+
+// Close takes all bars away and waits until the terminal is as it was. Closing
+// twice is harmless.
 func (p *Progress) Close() {
 	p.mu.Lock()
-	for step, bar := range p.open {
-		bar.Abort(true)
-		delete(p.open, step)
+	for name, s := range p.open {
+		p.end(name, s)
 	}
 	p.mu.Unlock()
 	if p.bars != nil {
 		p.bars.Wait()
+		p.screen.show(nil)
 	}
 }
 

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"apocryph/cmd/internal/cli"
+	"apocryph/proto/status"
+	"apocryph/publisher"
+	"apocryph/publisher/publisherd"
+)
+
+func newStatus(g *globals) *cobra.Command {
+	var provider string
+	cmd := &cobra.Command{
+		Use: "status APP", Short: "Show how an app is doing",
+		Long: `Show how an app is doing, by the word of its provider. The verdict is that of the
+last deploy.`,
+		Example:           "  publisher status shop\n  publisher status shop --json",
+		ValidArgsFunction: g.completeApps,
+	}
+	cmd.Flags().StringVar(&provider, "provider", "", "`PROVIDER` that has the app, where several have one of this name")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return g.at(cmd, args[0], provider, func(ctx context.Context, s *publisherd.Session, app publisher.App) error {
+			pods, err := s.Pods.PodStatus(ctx, app.Provider.ID, app.Name)
+			if err != nil {
+				return err
+			}
+			if len(pods) != 1 {
+				return status.New(status.Unavailable, "pod.answer", "the provider answered with %d pods, want 1", len(pods))
+			}
+			g.setStatus(app, pods[0])
+			if g.app.JSON {
+				return nil
+			}
+			return g.printStatus(app, pods[0])
+		})
+	}
+	return cmd
+}
+
+func digestOf(p publisher.PodStatus) string { return "sha256:" + hex.EncodeToString(p.ManifestDigest) }
+
+// setStatus is the object of --json: that of deploy, and how the pod is now.
+func (g *globals) setStatus(app publisher.App, p publisher.PodStatus) {
+	type container struct {
+		Name     string `json:"name"`
+		Replica  uint32 `json:"replica"`
+		State    string `json:"state"`
+		Restarts uint32 `json:"restarts"`
+		ExitCode int32  `json:"exit_code"`
+		ImageID  string `json:"image_id"`
+		Reason   string `json:"reason,omitempty"`
+	}
+	type endpoint struct {
+		Container string `json:"container"`
+		Port      uint16 `json:"port"`
+		Protocol  string `json:"protocol"`
+		URL       string `json:"url"`
+		Dial      string `json:"dial"`
+	}
+	app.PodID, app.Revision, app.ManifestDigest = p.PodID, p.Revision, digestOf(p)
+	out := struct {
+		appFields
+		State      string      `json:"state"`
+		Reason     string      `json:"reason"`
+		Endpoints  []endpoint  `json:"endpoints"`
+		Containers []container `json:"containers"`
+		Created    time.Time   `json:"created"`
+		Updated    time.Time   `json:"updated"`
+	}{fieldsOf(app), p.State, p.Reason, []endpoint{}, []container{}, p.Created, p.Updated}
+	for _, e := range p.Endpoints {
+		out.Endpoints = append(out.Endpoints, endpoint{e.Container, e.Port, string(e.Protocol), e.URL, e.Dial})
+	}
+	for _, c := range p.Containers {
+		out.Containers = append(out.Containers, container{c.Name, c.Replica, c.State, c.Restarts, c.ExitCode, c.ImageID, c.Reason})
+	}
+	g.app.Result(out)
+}
+
+func (g *globals) printStatus(app publisher.App, p publisher.PodStatus) error {
+	w := tabwriter.NewWriter(g.app.Stdout, 0, 8, 2, ' ', 0)
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%s\t%s\n", name, cli.Clean(fmt.Sprintf(format, args...)))
+	}
+	state := p.State
+	if p.Reason != "" {
+		state += ": " + p.Reason
+	}
+	line("app", "%s", app.Name)
+	line("state", "%s", state)
+	line("revision", "%d", p.Revision)
+	line("updated", "%s", p.Updated.Local().Format(time.DateTime))
+	for _, e := range p.Endpoints {
+		if strings.HasSuffix(e.URL, "//"+e.Dial) {
+			line("endpoint", "%s (%s)", e.URL, e.Container)
+		} else {
+			line("endpoint", "%s (%s, dial %s)", e.URL, e.Container, e.Dial)
+		}
+	}
+	for _, c := range p.Containers {
+		text := c.State
+		if c.Restarts > 0 {
+			text += ", restarted " + cli.Count(int(c.Restarts), "time")
+		}
+		if c.Reason != "" {
+			text += ", " + c.Reason
+		}
+		line("container", "%s: %s", instance(c.Name, c.Replica), text)
+	}
+	line("manifest", "%s", digestOf(p))
+	line("provider", "%s", app.Provider.ID)
+	if app.Verdict != "" {
+		line("verdict", "%s", app.Verdict)
+	}
+	return w.Flush()
+}
+
+// instance names one container of one replica; the first replica goes without saying.
+func instance(container string, replica uint32) string {
+	if replica == 0 {
+		return container
+	}
+	return fmt.Sprintf("%s[%d]", container, replica)
+}
