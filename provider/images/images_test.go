@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ipfs/go-cid"
@@ -129,8 +130,8 @@ func TestFetchAndRelease(t *testing.T) {
 	images := New(prov.store)
 	for round := range 2 { // the second time all is here
 		ctx, cancel := context.WithCancel(t.Context())
-		var last provider.Progress
-		img, err := images.Fetch(ctx, provider.InstanceID(fmt.Sprint("pod-", round)), req, func(p provider.Progress) { last = p })
+		var last atomic.Pointer[provider.Progress]
+		img, err := images.Fetch(ctx, provider.InstanceID(fmt.Sprint("pod-", round)), req, func(p provider.Progress) { last.Store(&p) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,8 +151,8 @@ func TestFetchAndRelease(t *testing.T) {
 		if err := img.Wait(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if last.Total != uint64(len(layers[0])+len(layers[1])) {
-			t.Errorf("progress of %d bytes in all", last.Total)
+		if p := last.Load(); p == nil || p.Total != uint64(len(layers[0])+len(layers[1])) {
+			t.Errorf("progress: %+v", p)
 		}
 		img.Close()
 		cancel()

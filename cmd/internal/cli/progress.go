@@ -66,7 +66,7 @@ func (p *Progress) Bytes(name string, done, total int64) {
 		if p.bars != nil {
 			s.bar = p.bars.AddBar(total, mpb.BarRemoveOnComplete(),
 				mpb.PrependDecorators(
-					decor.Name(Clean(name), decor.WCSyncSpaceR),
+					decor.Name(column0+Clean(name), decor.WCSyncSpaceR),
 					decor.CountersKibiByte("% .1f / % .1f", decor.WCSyncWidth),
 				),
 				mpb.AppendDecorators(

@@ -109,6 +109,12 @@ func TestBarsOnATerminal(t *testing.T) {
 	if !strings.Contains(text, "\x1b[") {
 		t.Error("nothing was drawn over")
 	}
+	// Wherever "^C" has moved the cursor to.
+	for _, want := range []string{"\rverdict", "\rencrypt", "\ra log line", clearLine + "after"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q does not begin its line:\n%q", want, text)
+		}
+	}
 	if end := text[strings.LastIndex(text, "\x1b[J"):]; strings.Contains(end, "%") {
 		t.Errorf("a bar is left: %q", end)
 	}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected texts in testdata")
+
+// TestMain makes the test binary the program where a script calls it.
+func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"provider": main}) }
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata", UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "objects": objects},
+	})
+}
+
+// exits runs a command that has to end with one of some exit codes:
+// exits CODE[,CODE]… COMMAND [ARG]…
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE[,CODE]… COMMAND [ARG]…")
+	}
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if !slices.Contains(strings.Split(args[0], ","), strconv.Itoa(got)) {
+		ts.Fatalf("exit code %d, want %s", got, args[0])
+	}
+}
+
+// objects checks that standard output has one JSON object a line, each an
+// event and only the last one the result, which matches: objects REGEXP
+func objects(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: objects REGEXP")
+	}
+	lines := strings.Split(strings.TrimSuffix(ts.ReadFile("stdout"), "\n"), "\n")
+	for i, line := range lines {
+		var o struct{ Event string }
+		ts.Check(json.Unmarshal([]byte(line), &o))
+		if o.Event == "" || (o.Event == "result") != (i == len(lines)-1) || !strings.HasPrefix(line, `{"event":`) {
+			ts.Fatalf("line %d of %d is %s", i+1, len(lines), line)
+		}
+	}
+	re, err := regexp.Compile(args[0])
+	ts.Check(err)
+	if last := lines[len(lines)-1]; !re.MatchString(last) {
+		ts.Fatalf("the result is %s", last)
+	}
+}
