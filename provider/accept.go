@@ -97,11 +97,7 @@ func (s *Service) giveBack(p *pod, have Record) {
 	}
 	// The backends are those that get traffic, not those that would be found
 	// now: an app that fails its check stays out of it.
-	var backends []string
-	if p.published.revision == have.Revision {
-		backends = p.published.backends
-	}
-	if err := s.cfg.Routes.Publish(have.ID, have.Endpoints, backends); err != nil {
+	if err := s.cfg.Routes.Publish(have.ID, have.Endpoints, p.published); err != nil {
 		s.log.Warn("restoring routes", "pod", have.ID, "err", err)
 	}
 }

@@ -40,11 +40,8 @@ type pod struct {
 	exits chan Exit
 
 	routes sync.Mutex // guards published, and what Routes has of the pod
-	// published is where the routes lead, and for which revision.
-	published struct {
-		revision uint64
-		backends []string
-	}
+	// published is where the routes lead.
+	published []string
 }
 
 func newPod(r Record) *pod {
@@ -205,7 +202,7 @@ func (s *Service) publish(p *pod, rec Record, backends []string) error {
 	if err := s.cfg.Routes.Publish(rec.ID, rec.Endpoints, backends); err != nil {
 		return err
 	}
-	p.published.revision, p.published.backends = rec.Revision, backends
+	p.published = backends
 	return nil
 }
 
@@ -218,8 +215,8 @@ func (s *Service) narrow(p *pod, rec Record, have []Instance) {
 		here[i.IP] = p.owns(i.ID) && running(i)
 	}
 	p.routes.Lock()
-	left := slices.DeleteFunc(slices.Clone(p.published.backends), func(ip string) bool { return !here[ip] })
-	same := len(left) == len(p.published.backends)
+	left := slices.DeleteFunc(slices.Clone(p.published), func(ip string) bool { return !here[ip] })
+	same := len(left) == len(p.published)
 	p.routes.Unlock()
 	if same {
 		return
@@ -228,7 +225,7 @@ func (s *Service) narrow(p *pod, rec Record, have []Instance) {
 		s.log.Warn("taking instances out of the routes", "pod", rec.ID, "err", err)
 		s.cfg.Routes.Withdraw(rec.ID)
 		p.routes.Lock()
-		p.published.backends = nil
+		p.published = nil
 		p.routes.Unlock()
 	}
 }

@@ -1,0 +1,25 @@
+package provider
+
+import "context"
+
+// ErrOvertaken is the error of a change that came too late.
+var ErrOvertaken = errOvertaken
+
+// Transitions lists where each state may go.
+func Transitions() map[State][]State { return transitions }
+
+// Advance changes a pod's record as its driver does.
+func (s *Service) Advance(ctx context.Context, id PodID, revision uint64, change func(*Record)) error {
+	s.mu.Lock()
+	p := s.pods[id]
+	s.mu.Unlock()
+	return s.advance(ctx, p, revision, change)
+}
+
+// Late keeps a pod beyond its end, as a request that was quick enough does.
+func (s *Service) Late(id PodID) func(context.Context, func(*Record)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.pods[id]
+	return func(ctx context.Context, change func(*Record)) error { return s.update(ctx, p, change) }
+}
