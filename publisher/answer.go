@@ -38,10 +38,15 @@ func (s *Service) awaitAnswer(ctx context.Context, endpoints []Endpoint, report 
 
 func answers(ctx context.Context, e Endpoint) error {
 	delay := 10 * time.Millisecond
+	var last error
 	for {
-		last := ask(ctx, e)
-		if last == nil {
+		err := ask(ctx, e)
+		if err == nil {
 			return nil
+		}
+		// What was said while there was time tells more than that it is over.
+		if last == nil || ctx.Err() == nil {
+			last = err
 		}
 		t := time.NewTimer(delay)
 		delay = min(2*delay, time.Second)

@@ -13,7 +13,7 @@ const (
 	// look is how long the processors are watched, patience how long a timing
 	// waits for them to be idle.
 	look     = 500 * time.Millisecond
-	patience = 2 * time.Minute
+	patience = 20 * time.Second
 	// idleEnough is the share of idle time from which a machine counts as idle.
 	idleEnough = 0.85
 )
