@@ -67,8 +67,36 @@ func defaultListen() []string {
 	}
 }
 
+// Check reports all faults at once, but for a missing identity: what people
+// write can be refused before anything is opened.
+func (c Config) Check() error {
+	_, faults := c.read()
+	return invalid(faults)
+}
+
 // parse checks everything and reports all faults at once.
 func (c Config) parse() (settings, error) {
+	s, faults := c.read()
+	switch {
+	case c.Identity == nil:
+		faults = append(faults, status.Fault{Field: "identity", Got: "none", Want: "an Ed25519 key"})
+	case c.Identity.Type() != crypto.Ed25519:
+		faults = append(faults, status.Fault{Field: "identity", Got: c.Identity.Type().String(), Want: "an Ed25519 key"})
+	}
+	if err := invalid(faults); err != nil {
+		return settings{}, err
+	}
+	return s, nil
+}
+
+func invalid(faults []status.Fault) error {
+	if len(faults) == 0 {
+		return nil
+	}
+	return status.Invalid("p2p.config", "the network configuration", faults)
+}
+
+func (c Config) read() (settings, []status.Fault) {
 	s := settings{Config: c, prefix: protocol.ID(c.DHTPrefix), log: c.Logger}
 	var faults []status.Fault
 	fault := func(field, got, want string) {
@@ -79,12 +107,6 @@ func (c Config) parse() (settings, error) {
 	}
 	if s.UserAgent == "" {
 		s.UserAgent = "apocryph"
-	}
-	switch {
-	case c.Identity == nil:
-		fault("identity", "none", "an Ed25519 key")
-	case c.Identity.Type() != crypto.Ed25519:
-		fault("identity", c.Identity.Type().String(), "an Ed25519 key")
 	}
 	if s.prefix == "" {
 		s.prefix = DefaultDHTPrefix
@@ -128,10 +150,7 @@ func (c Config) parse() (settings, error) {
 	}
 	s.bootstrap = peers("bootstrap", c.Bootstrap)
 	s.relays = peers("relays", c.Relays)
-	if len(faults) > 0 {
-		return settings{}, status.Invalid("p2p.config", "the network configuration", faults)
-	}
-	return s, nil
+	return s, faults
 }
 
 // listenable accepts exactly /ip/tcp and /ip/udp/quic-v1.

@@ -48,7 +48,7 @@ func TestConfigAllFaultsAtOnce(t *testing.T) {
 	for _, f := range st.Faults {
 		fields = append(fields, f.Field)
 	}
-	want := []string{"identity", "dht-prefix", "user-agent", "listen[1]", "listen[2]", "listen[3]", "listen[4]", "bootstrap[0]", "bootstrap[1]", "relays[0]"}
+	want := []string{"dht-prefix", "user-agent", "listen[1]", "listen[2]", "listen[3]", "listen[4]", "bootstrap[0]", "bootstrap[1]", "relays[0]", "identity"}
 	if diff := cmp.Diff(want, fields); diff != "" {
 		t.Error(diff)
 	}

@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -21,15 +22,16 @@ const ingressHeader = "Apocryph-Ingress"
 
 // awaitAnswer returns when every TCP and HTTP endpoint answers from outside.
 func (s *Service) awaitAnswer(ctx context.Context, endpoints []Endpoint, report func(Event)) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	timed, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	for _, e := range endpoints {
 		if e.Protocol == manifest.UDP {
 			continue
 		}
 		start := time.Now()
-		if err := answers(ctx, e); err != nil {
-			return err
+		if err := answers(timed, e); err != nil {
+			// A caller that gave up says nothing about the app.
+			return cmp.Or(ctx.Err(), err)
 		}
 		report(Event{Event: "answer", Text: fmt.Sprintf("%s answered after %s", e.URL, time.Since(start).Round(time.Millisecond))})
 	}

@@ -2,6 +2,7 @@ package publisher_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -59,20 +60,34 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// TestNoAnswer says what the ingress says; the app is remembered.
+// TestNoAnswer says what the ingress says.
 func TestNoAnswer(t *testing.T) {
-	w := newWorld(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	err := publisher.Answers(ctx, served(t, func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Apocryph-Ingress", "container web exited with code 1")
+		rw.WriteHeader(http.StatusBadGateway)
+	}))
+	refused(t, err, status.AppFailed, "app.unreachable")
+	if !strings.Contains(err.Error(), "container web exited with code 1") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestGivenUpBeforeTheAnswer: a caller that stops waiting has not seen the app
+// fail, and the app is remembered.
+func TestGivenUpBeforeTheAnswer(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	p := w.provider("p", func(f *fake) {
 		f.endpoints = []publisher.Endpoint{served(t, func(rw http.ResponseWriter, _ *http.Request) {
-			rw.Header().Set("Apocryph-Ingress", "container web exited with code 1")
+			cancel()
+			rw.Header().Set("Apocryph-Ingress", "it is starting")
 			rw.WriteHeader(http.StatusBadGateway)
 		})}
 	})
-	_, err := w.service().Deploy(ctx, w.request(to(p)))
-	refused(t, err, status.AppFailed, "app.unreachable")
-	if !strings.Contains(err.Error(), "container web exited with code 1") {
+	if _, err := w.service().Deploy(ctx, w.request(to(p))); !errors.Is(err, context.Canceled) || status.CodeOf(err) == status.AppFailed {
 		t.Errorf("got %v", err)
 	}
 	if a := w.apps["app@p"]; a.Pending != nil || a.Revision != 1 {

@@ -42,12 +42,20 @@ func (s *Service) Attest(ctx context.Context, t Target, p *policy.Policy, purpos
 	}
 	roots := RootsOf(p)
 	var expected *verify.Expected
-	got, err := s.cfg.Providers.Attest(ctx, t.ID, AttestRequest{Challenge: ch, Accept: p.AcceptTypes(), Needs: needs},
-		func(id attest.TPMIdentity) (attest.Activation, error) {
-			a, want, err := verify.NewActivation(id, roots, rand.Reader, s.cfg.Now())
-			expected = want
-			return a, err
-		})
+	ask := func(accept []attest.Type) (*Attestation, error) {
+		return s.cfg.Providers.Attest(ctx, t.ID, AttestRequest{Challenge: ch, Accept: accept, Needs: needs},
+			func(id attest.TPMIdentity) (attest.Activation, error) {
+				a, want, err := verify.NewActivation(id, roots, rand.Reader, s.cfg.Now())
+				expected = want
+				return a, err
+			})
+	}
+	got, err := ask(p.AcceptTypes())
+	if status.ReasonOf(err) == "attest.type" {
+		// It has none of the accepted kinds. What it has is looked at all the same:
+		// the policy denies it, and can say every reason why.
+		got, err = ask(nil)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -281,6 +281,9 @@ func (w *world) Connect(_ context.Context, t publisher.Target) ([]byte, error) {
 func (w *world) Attest(_ context.Context, id publisher.ProviderID, req publisher.AttestRequest, _ func(attest.TPMIdentity) (attest.Activation, error)) (*publisher.Attestation, error) {
 	w.note("attest %s", id)
 	f := w.nets[id]
+	if len(req.Accept) > 0 && !slices.Contains(req.Accept, f.device.Type()) {
+		return nil, status.New(status.Untrusted, "attest.type", "it has %s", f.device.Type())
+	}
 	if f.relays != nil {
 		f = f.relays
 	}

@@ -94,6 +94,17 @@ type appFields struct {
 	ManifestDigest string               `json:"manifest_digest"`
 	Verdict        string               `json:"verdict"`
 	URL            string               `json:"url"`
+	Endpoints      []appEndpoint        `json:"endpoints"`
+}
+
+// appEndpoint is one way to reach the app. Dial is the address to connect to
+// where nobody resolves the URL's host.
+type appEndpoint struct {
+	Container string `json:"container"`
+	Port      uint16 `json:"port"`
+	Protocol  string `json:"protocol"`
+	URL       string `json:"url"`
+	Dial      string `json:"dial"`
 }
 
 type appImage struct {
@@ -105,7 +116,10 @@ type appImage struct {
 func fieldsOf(a publisher.App) appFields {
 	f := appFields{
 		App: a.Name, PodID: a.PodID, Revision: a.Revision, Provider: a.Provider.ID, Images: []appImage{},
-		ManifestDigest: a.ManifestDigest, Verdict: a.Verdict, URL: a.URL,
+		ManifestDigest: a.ManifestDigest, Verdict: a.Verdict, URL: a.URL, Endpoints: []appEndpoint{},
+	}
+	for _, e := range a.Endpoints {
+		f.Endpoints = append(f.Endpoints, appEndpoint{e.Container, e.Port, string(e.Protocol), e.URL, e.Dial})
 	}
 	for _, i := range a.Images {
 		f.Images = append(f.Images, appImage{i.Container, i.CID, i.ImageID})

@@ -58,26 +58,15 @@ func (g *globals) setStatus(app publisher.App, p publisher.PodStatus) {
 		ImageID  string `json:"image_id"`
 		Reason   string `json:"reason,omitempty"`
 	}
-	type endpoint struct {
-		Container string `json:"container"`
-		Port      uint16 `json:"port"`
-		Protocol  string `json:"protocol"`
-		URL       string `json:"url"`
-		Dial      string `json:"dial"`
-	}
-	app.PodID, app.Revision, app.ManifestDigest = p.PodID, p.Revision, digestOf(p)
+	app.PodID, app.Revision, app.ManifestDigest, app.Endpoints = p.PodID, p.Revision, digestOf(p), p.Endpoints
 	out := struct {
 		appFields
 		State      string      `json:"state"`
 		Reason     string      `json:"reason"`
-		Endpoints  []endpoint  `json:"endpoints"`
 		Containers []container `json:"containers"`
 		Created    time.Time   `json:"created"`
 		Updated    time.Time   `json:"updated"`
-	}{fieldsOf(app), p.State, p.Reason, []endpoint{}, []container{}, p.Created, p.Updated}
-	for _, e := range p.Endpoints {
-		out.Endpoints = append(out.Endpoints, endpoint{e.Container, e.Port, string(e.Protocol), e.URL, e.Dial})
-	}
+	}{fieldsOf(app), p.State, p.Reason, []container{}, p.Created, p.Updated}
 	for _, c := range p.Containers {
 		out.Containers = append(out.Containers, container{c.Name, c.Replica, c.State, c.Restarts, c.ExitCode, c.ImageID, c.Reason})
 	}

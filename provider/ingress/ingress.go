@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -100,10 +101,20 @@ const (
 	stopped
 )
 
+// listenable accepts what net.Listen would bind, by its form.
+func listenable(addr string) bool {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
 // New validates a configuration. It listens on nothing yet.
 func New(cfg Config) (*Ingress, error) {
 	var faults []status.Fault
-	if _, _, err := net.SplitHostPort(cfg.Listen); err != nil {
+	if !listenable(cfg.Listen) {
 		faults = append(faults, status.Fault{Field: "ingress", Got: fmt.Sprintf("%q", cfg.Listen), Want: "ADDRESS:PORT, such as :8081"})
 	}
 	cfg.Domain = strings.ToLower(strings.TrimSuffix(cfg.Domain, "."))
@@ -116,7 +127,7 @@ func New(cfg Config) (*Ingress, error) {
 	for i, pattern := range cfg.CustomHosts {
 		if pattern != "*" && !validHost(strings.TrimPrefix(pattern, "*.")) {
 			faults = append(faults, status.Fault{
-				Field: fmt.Sprintf("custom_hosts[%d]", i), Got: fmt.Sprintf("%q", pattern), Want: "*, *.example.org or a host name",
+				Field: fmt.Sprintf("allow-host[%d]", i), Got: fmt.Sprintf("%q", pattern), Want: "*, *.example.org or a host name",
 			})
 		}
 	}

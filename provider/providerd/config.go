@@ -2,17 +2,23 @@ package providerd
 
 import (
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
 
 	"apocryph/attest/policy"
 	"apocryph/manifest/offer"
+	"apocryph/p2p"
 	"apocryph/proto/status"
 	"apocryph/provider"
+	"apocryph/provider/ingress"
 )
 
 // Config is a provider's configuration. The zero value of a field is its
@@ -83,13 +89,14 @@ func (c Config) check() (settings, error) {
 	if abs, err := filepath.Abs(c.DataDir); err == nil {
 		s.DataDir = abs
 	}
-	var first, last uint16
-	if n, err := fmt.Sscanf(c.Ports, "%d-%d", &first, &last); n != 2 || err != nil || first == 0 || last < first {
+	first, last, ok := parseRange(c.Ports)
+	if !ok {
 		faults = append(faults, status.Fault{Field: "ports", Got: fmt.Sprintf("%q", c.Ports), Want: "FIRST-LAST, such as 30000-32767"})
+		first, last = 1, 1 // told once
 	}
 	s.ports = [2]uint16{first, last}
 	for i, a := range c.API {
-		if _, _, err := net.SplitHostPort(a); err != nil {
+		if _, port, err := net.SplitHostPort(a); err != nil || !isPort(port) {
 			faults = append(faults, status.Fault{Field: fmt.Sprintf("api[%d]", i), Got: fmt.Sprintf("%q", a), Want: "ADDRESS:PORT"})
 		}
 	}
@@ -97,6 +104,11 @@ func (c Config) check() (settings, error) {
 	case "auto", "soft", "tpm2", "sev-snp", "tdx":
 	default:
 		faults = append(faults, status.Fault{Field: "tee", Got: fmt.Sprintf("%q", c.TEE), Want: "auto, sev-snp, tdx, tpm2 or soft"})
+	}
+	// The parts look at what is theirs before anything is opened.
+	faults = append(faults, faultsOf(s.network(nil).Check())...)
+	if _, err := ingress.New(s.ingress()); err != nil {
+		faults = append(faults, faultsOf(err)...)
 	}
 	if len(faults) > 0 {
 		return s, status.Invalid("provider.config", "the provider's configuration", faults)
@@ -138,6 +150,40 @@ func (c Config) check() (settings, error) {
 		s.Logger = slog.New(slog.DiscardHandler)
 	}
 	return s, nil
+}
+
+// parseRange reads "FIRST-LAST".
+func parseRange(s string) (first, last uint16, ok bool) {
+	a, b, ok := strings.Cut(s, "-")
+	low, errLow := strconv.ParseUint(a, 10, 16)
+	high, errHigh := strconv.ParseUint(b, 10, 16)
+	return uint16(low), uint16(high), ok && errLow == nil && errHigh == nil && 0 < low && low <= high
+}
+
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
+}
+
+func faultsOf(err error) []status.Fault {
+	var e *status.Error
+	if errors.As(err, &e) {
+		return e.Faults
+	}
+	return nil
+}
+
+func (s settings) network(identity crypto.PrivKey) p2p.Config {
+	return p2p.Config{
+		Identity: identity, Listen: s.Listen, Bootstrap: s.Bootstrap, DHTPrefix: s.DHTPrefix, Relays: s.Relays,
+		Server: true, MDNS: !s.NoMDNS, UserAgent: "apocryph-provider/" + s.Version, Logger: s.Logger,
+	}
+}
+
+func (s settings) ingress() ingress.Config {
+	return ingress.Config{
+		Listen: s.Ingress, Domain: s.Domain, Ports: s.ports, CustomHosts: s.CustomHosts, Log: s.Logger,
+	}
 }
 
 // runtimeDir is this data directory's place below runDir.

@@ -3,12 +3,15 @@ package providerd
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,8 +33,12 @@ func Diagnose(cfg Config) []Diagnosis {
 		checkRoot(), checkTEE(cfg), checkCgroups(), checkNamespaces(), checkForwarding(), checkFilter(),
 		checkDisk(cfg.DataDir), checkClock(),
 	}
-	for _, l := range append([]string{cfg.Ingress}, cfg.API...) {
-		out = append(out, checkListen(l))
+	out = append(out, checkListen("ingress", cfg.Ingress))
+	for _, a := range cfg.API {
+		out = append(out, checkListen("api", a))
+	}
+	for _, a := range cfg.Listen {
+		out = append(out, checkPeerListen(a))
 	}
 	return out
 }
@@ -161,14 +168,32 @@ func checkClock() Diagnosis {
 	return Diagnosis{Name: "clock", OK: true, Found: now.UTC().Format(time.RFC3339)}
 }
 
-func checkListen(addr string) Diagnosis {
-	d := Diagnosis{Name: "port"}
+func checkListen(name, addr string) Diagnosis {
 	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		d.Found, d.Do = addr+": "+err.Error(), "stop what holds it, or choose another address"
-		return d
-	}
-	d.OK, d.Found = true, addr+" is free"
-	_ = l.Close()
-	return d
+	return checkBound(name, addr, l, err)
 }
+
+// checkPeerListen looks at a multiaddr of TCP or QUIC.
+func checkPeerListen(addr string) Diagnosis {
+	a, err := multiaddr.NewMultiaddr(addr)
+	if err != nil {
+		return checkBound("p2p", addr, nil, err)
+	}
+	if _, err := a.ValueForProtocol(multiaddr.P_UDP); err == nil {
+		// QUIC is what UDP carries here; the socket is bound below it.
+		l, err := manet.ListenPacket(a.Decapsulate(quic))
+		return checkBound("p2p", addr, l, err)
+	}
+	l, err := manet.Listen(a)
+	return checkBound("p2p", addr, l, err)
+}
+
+func checkBound(name, addr string, l io.Closer, err error) Diagnosis {
+	if err != nil {
+		return Diagnosis{Name: name, Found: addr + ": " + err.Error(), Do: "stop what holds it, or choose another address"}
+	}
+	_ = l.Close()
+	return Diagnosis{Name: name, OK: true, Found: addr + " is free"}
+}
+
+var quic = multiaddr.StringCast("/quic-v1")

@@ -62,6 +62,10 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer unlock()
+	// What a killed provider left says nothing any more.
+	if err := os.Remove(filepath.Join(n.set.DataDir, InfoFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	key, err := p2p.LoadIdentity(filepath.Join(n.set.DataDir, "identity.key"))
 	if err != nil {
 		return err
@@ -106,10 +110,7 @@ const storeKeyInfo = "apocryph/store/1"
 
 // start brings up the components in the order of their needs.
 func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKey, device provider.Device, db *store.DB) error {
-	network, err := p2p.New(p2p.Config{
-		Identity: key, Listen: n.set.Listen, Bootstrap: n.set.Bootstrap, DHTPrefix: n.set.DHTPrefix, Relays: n.set.Relays,
-		Server: true, MDNS: !n.set.NoMDNS, UserAgent: "apocryph-provider/" + n.set.Version, Logger: n.log,
-	})
+	network, err := p2p.New(n.set.network(key))
 	if err != nil {
 		return err
 	}
@@ -139,9 +140,7 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKe
 		}
 		rt = &Runtime{Runtime: c, Instances: c, Logs: c, Volumes: c}
 	}
-	in, err := ingress.New(ingress.Config{
-		Listen: n.set.Ingress, Domain: n.set.Domain, Ports: n.set.ports, CustomHosts: n.set.CustomHosts, Log: n.log,
-	})
+	in, err := ingress.New(n.set.ingress())
 	if err != nil {
 		return err
 	}
@@ -204,6 +203,14 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKe
 		n.info.Addrs = append(n.info.Addrs, a.String())
 	}
 	if err := n.info.write(n.set.DataDir); err != nil {
+		return err
+	}
+	// Gone before anything else stops: who reads the file finds a provider.
+	err = st.Start(ctx, InfoFile, nil, func(ctx context.Context) error {
+		<-ctx.Done()
+		return os.Remove(filepath.Join(n.set.DataDir, InfoFile))
+	})
+	if err != nil {
 		return err
 	}
 	n.log.Info("ready", "peer", identity, "addrs", strings.Join(n.info.Addrs, " "), "ingress", n.info.Ingress, "tee", n.info.TEE)
