@@ -111,16 +111,19 @@ func (s *Service) pin(ctx context.Context, req DeployRequest, sealed []*SealedIm
 	m.Containers = append([]manifest.Container(nil), req.Manifest.Containers...)
 	keys := map[string][]byte{}
 	for i, img := range sealed {
-		cid, err := s.cfg.Content.Publish(ctx, img)
+		name := m.Containers[i].Name
+		cid, err := s.cfg.Content.Publish(ctx, img, func(done, total int64) {
+			req.Report(Event{Event: "publish", Image: name, Done: done, Total: total})
+		})
 		if err != nil {
-			return nil, fmt.Errorf("publishing the image of container %s: %w", m.Containers[i].Name, err)
+			return nil, fmt.Errorf("publishing the image of container %s: %w", name, err)
 		}
 		img.Image.CID = cid
 		m.Containers[i].Image = img.Image
 		if img.Image.KeyID != "" {
 			keys[img.Image.KeyID] = img.Key
 		}
-		req.Report(Event{Event: "publish", Image: m.Containers[i].Name, Text: cid})
+		req.Report(Event{Event: "publish", Image: name, Final: true, Text: cid})
 	}
 	b, err := manifest.Marshal(&m)
 	if err != nil {

@@ -252,7 +252,8 @@ func (w *world) Seal(ctx context.Context, img *publisher.Image, report func(done
 
 const rootCID = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 
-func (w *world) Publish(ctx context.Context, _ *publisher.SealedImage) (string, error) {
+func (w *world) Publish(ctx context.Context, _ *publisher.SealedImage, report func(done, total int64)) (string, error) {
+	report(2, 2)
 	w.note("publish")
 	return rootCID, ctx.Err()
 }

@@ -188,8 +188,9 @@ type Progress struct {
 // Content puts sealed images on IPFS and decides who may read them.
 type Content interface {
 	// Publish makes a sealed image's directory and returns its root CID. It is
-	// readable by nobody until it is granted.
-	Publish(ctx context.Context, img *SealedImage) (string, error)
+	// readable by nobody until it is granted. report counts the bytes that are
+	// hashed for it.
+	Publish(ctx context.Context, img *SealedImage, report func(done, total int64)) (string, error)
 	Grant(ctx context.Context, cid string, to ProviderID) error
 }
 

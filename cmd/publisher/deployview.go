@@ -67,6 +67,13 @@ func (v *deployView) event(e publisher.Event) {
 	case "quote":
 		v.line("price", e.Text)
 	case "publish":
+		v.step = "publishing the image of " + e.Image
+		name := "publish   " + e.Image
+		if !e.Final {
+			v.bars.Bytes(name, e.Done, e.Total)
+			return
+		}
+		v.bars.End(name)
 		v.line("publish", e.Image+": "+e.Text)
 	case "provision":
 		v.provision(e)

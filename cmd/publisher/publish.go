@@ -100,7 +100,10 @@ func (g *globals) publish(ctx context.Context, s *publisherd.Session, o publishO
 func (g *globals) seal(ctx context.Context, s *publisherd.Session, o publishOptions, ref string) (*publisher.SealedImage, string, error) {
 	bars := cli.NewProgress(g.app.Stderr)
 	defer bars.Close()
-	img, err := s.Images.Seal(ctx, ref, ".", o.platform, func(done, total int64) { bars.Bytes("encrypt", done, total) })
+	counted := func(name string) func(done, total int64) {
+		return func(done, total int64) { bars.Bytes(name, done, total) }
+	}
+	img, err := s.Images.Seal(ctx, ref, ".", o.platform, counted("encrypt"))
 	if err != nil {
 		return nil, "", err
 	}
@@ -116,6 +119,7 @@ func (g *globals) seal(ctx context.Context, s *publisherd.Session, o publishOpti
 			return nil, "", err
 		}
 	}
-	cid, err := s.Images.Publish(ctx, img)
+	bars.End("encrypt")
+	cid, err := s.Images.Publish(ctx, img, counted("publish"))
 	return img, cid, err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -99,6 +100,9 @@ func (g *globals) node() (*publisherd.Node, error) {
 		return nil, status.New(status.InvalidArgument, "publisher.home", "%s is no directory", g.cfg.Home).WithHint("choose another --home")
 	}
 	g.cfg.Logger, g.cfg.Version = log, cli.Version()
+	g.cfg.Waiting = func() {
+		fmt.Fprintln(g.app.Stderr, "waiting for another command that publishes from the same home")
+	}
 	return publisherd.New(g.cfg)
 }
 

@@ -35,8 +35,8 @@ const addWindow = 4
 // Config.Roots. Only its inner nodes are written. A file that was added before
 // and has not changed since is not read again. It is not_found when the file is
 // gone and conflict when it changes meanwhile. Pin the result, or a directory
-// with it, within the hour.
-func (s *Store) AddFile(ctx context.Context, path string) (Node, error) {
+// with it, within the hour. report counts the bytes that were read; may be nil.
+func (s *Store) AddFile(ctx context.Context, path string, report func(done int64)) (Node, error) {
 	path, err := s.checkPath(path)
 	if err != nil {
 		return Node{}, err
@@ -58,7 +58,7 @@ func (s *Store) AddFile(ctx context.Context, path string) (Node, error) {
 	}
 	added := s.now()
 	whole := sha256.New()
-	top, inner, err := s.hashFile(ctx, f, before.Size(), whole)
+	top, inner, err := s.hashFile(ctx, f, before.Size(), whole, report)
 	if err != nil {
 		return Node{}, fmt.Errorf("adding file: %w", err)
 	}
@@ -144,7 +144,7 @@ func (s *Store) total(ctx context.Context, top child) (uint64, error) {
 }
 
 // hashFile hashes leaves and the whole of r at once, addWindow leaves at a time.
-func (s *Store) hashFile(ctx context.Context, r io.Reader, size int64, whole hash.Hash) (subtree, []blocks.Block, error) {
+func (s *Store) hashFile(ctx context.Context, r io.Reader, size int64, whole hash.Hash, report func(done int64)) (subtree, []blocks.Block, error) {
 	leaves := make([]subtree, 0, size/ChunkSize+1)
 	buf := make([]byte, addWindow*ChunkSize)
 	for left := size; left > 0 || len(leaves) == 0; {
@@ -170,6 +170,9 @@ func (s *Store) hashFile(ctx context.Context, r io.Reader, size int64, whole has
 			return subtree{}, nil, err
 		}
 		leaves = append(leaves, sums...)
+		if report != nil {
+			report(size - left)
+		}
 	}
 	return layout(leaves)
 }
@@ -177,7 +180,7 @@ func (s *Store) hashFile(ctx context.Context, r io.Reader, size int64, whole has
 // AddBytes adds a small file: its leaves are kept as blocks.
 func (s *Store) AddBytes(ctx context.Context, b []byte) (Node, error) {
 	whole := sha256.New()
-	top, bs, err := s.hashFile(ctx, bytes.NewReader(b), int64(len(b)), whole)
+	top, bs, err := s.hashFile(ctx, bytes.NewReader(b), int64(len(b)), whole, nil)
 	if err != nil {
 		return Node{}, fmt.Errorf("adding bytes: %w", err)
 	}

@@ -171,7 +171,7 @@ func TestAddFileRefuses(t *testing.T) {
 	}
 	inside := filepath.Join(root, "f")
 	write(t, inside, []byte("fine"))
-	if _, err := s.AddFile(t.Context(), inside); err != nil {
+	if _, err := s.AddFile(t.Context(), inside, nil); err != nil {
 		t.Errorf("a file below a root: %v", err)
 	}
 	for name, tt := range map[string]struct {
@@ -186,7 +186,7 @@ func TestAddFileRefuses(t *testing.T) {
 		"gone":        {filepath.Join(root, "gone"), status.NotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := s.AddFile(t.Context(), tt.path)
+			_, err := s.AddFile(t.Context(), tt.path, nil)
 			wantCode(t, err, tt.want)
 		})
 	}
@@ -201,7 +201,7 @@ func TestAddFileAgain(t *testing.T) {
 	if err := os.Chtimes(path, old, old); err != nil {
 		t.Fatal(err)
 	}
-	first, err := s.AddFile(t.Context(), path)
+	first, err := s.AddFile(t.Context(), path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestAddFileAgain(t *testing.T) {
 	if err := os.Chtimes(path, old, old); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := s.AddFile(t.Context(), path); err != nil || again.CID != first.CID || again.Total != first.Total {
+	if again, err := s.AddFile(t.Context(), path, nil); err != nil || again.CID != first.CID || again.Total != first.Total {
 		t.Errorf("again: %+v, %v", again, err)
 	}
 	// But what it was taken for is never served.
@@ -220,7 +220,7 @@ func TestAddFileAgain(t *testing.T) {
 	if _, ok := s.files.find(first.CID); ok {
 		t.Error("the changed file is still indexed")
 	}
-	if again, err := s.AddFile(t.Context(), path); err != nil || again.CID == first.CID {
+	if again, err := s.AddFile(t.Context(), path, nil); err != nil || again.CID == first.CID {
 		t.Errorf("after the drop: %+v, %v", again, err)
 	}
 }

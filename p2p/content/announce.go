@@ -3,6 +3,7 @@ package content
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -43,7 +44,11 @@ func (s *Store) announcePublic(ctx context.Context) error {
 	for {
 		for _, root := range s.Public() {
 			if err := s.Announce(ctx, root); err != nil && ctx.Err() == nil {
-				s.log.Warn("cannot announce content", "root", root, "error", fmt.Sprint(err))
+				level := slog.LevelWarn
+				if len(s.cfg.Host.Network().Peers()) == 0 {
+					level = slog.LevelDebug // a node by itself has nobody to tell
+				}
+				s.log.Log(ctx, level, "cannot announce content", "root", root, "error", fmt.Sprint(err))
 			}
 		}
 		select {

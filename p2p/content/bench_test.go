@@ -53,7 +53,7 @@ func publish(tb testing.TB, s *Store, size int64) (root cid.Cid, n Node) {
 	tb.Helper()
 	path := s.path("blobs/sha256/big")
 	bigFile(tb, path, size)
-	n, err := s.AddFile(context.Background(), path)
+	n, err := s.AddFile(context.Background(), path, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func BenchmarkAddFile(b *testing.B) {
 		if err := os.Chtimes(path, now, now); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := s.AddFile(context.Background(), path); err != nil {
+		if _, err := s.AddFile(context.Background(), path, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -94,7 +94,7 @@ func TestGCLeavesForeignFiles(t *testing.T) {
 	root := t.TempDir()
 	s := newStore(t, nil, func(c *Config) { c.Roots = []string{root} })
 	write(t, root+"/f", randomBytes(1, ChunkSize))
-	n, err := s.AddFile(t.Context(), root+"/f")
+	n, err := s.AddFile(t.Context(), root+"/f", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func addBlob(t testing.TB, s *Store, b []byte) Node {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n, err := s.AddFile(context.Background(), path)
+	n, err := s.AddFile(context.Background(), path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,9 @@ type Image struct {
 	// Tag is a name besides "latest"; may be empty.
 	Tag    string
 	Layers []Blob
+	// Report is told how many bytes of all layers have been read; may be nil. What
+	// the store knows already is not read.
+	Report func(done, total int64)
 }
 
 // Blob is a file whose digest is known.
@@ -101,11 +104,19 @@ func build(ctx context.Context, s *content.Store, img Image, mediaType string) (
 		return cid.Undef, err
 	}
 	blobs := map[string]content.Node{configNode.Digest: configNode}
+	var before, total int64
+	for _, l := range img.Layers {
+		total += l.Size
+	}
 	for _, l := range img.Layers {
 		if _, ok := blobs[l.Digest]; ok {
 			continue
 		}
-		n, err := s.AddFile(ctx, l.Path)
+		n, err := s.AddFile(ctx, l.Path, func(done int64) {
+			if img.Report != nil {
+				img.Report(before+done, total)
+			}
+		})
 		if err != nil {
 			return cid.Undef, err
 		}
@@ -113,6 +124,7 @@ func build(ctx context.Context, s *content.Store, img Image, mediaType string) (
 			return cid.Undef, status.New(status.InvalidArgument, "image.parts", "layer file hashes to %s with %d bytes, want %s with %d", n.Digest, n.Size, l.Digest, l.Size)
 		}
 		blobs[l.Digest] = n
+		before += l.Size
 	}
 	layoutNode, err := s.AddBytes(ctx, []byte(layoutFile))
 	if err != nil {

@@ -16,7 +16,10 @@ type Config struct {
 	DHTPrefix         string
 	NoMDNS            bool
 	Version           string
-	Logger            *slog.Logger
+	// Waiting is called once if another process of this home has to end first;
+	// may be nil.
+	Waiting func()
+	Logger  *slog.Logger
 }
 
 func (c Config) check() (Config, error) {
@@ -29,6 +32,9 @@ func (c Config) check() (Config, error) {
 		return c, err
 	}
 	c.Home = abs
+	if c.Waiting == nil {
+		c.Waiting = func() {}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -34,12 +34,12 @@ func (i *Images) Seal(ctx context.Context, ref, dir, platform string, report fun
 }
 
 // Publish makes the image's directory and keeps it, under its own CID.
-func (i *Images) Publish(ctx context.Context, img *publisher.SealedImage) (string, error) {
+func (i *Images) Publish(ctx context.Context, img *publisher.SealedImage, report func(done, total int64)) (string, error) {
 	var layers []ipdr.Blob
 	for _, l := range img.Layers {
 		layers = append(layers, ipdr.Blob(l))
 	}
-	root, err := ipdr.Build(ctx, i.store, ipdr.Image{Manifest: img.Manifest, Config: img.Config, Layers: layers})
+	root, err := ipdr.Build(ctx, i.store, ipdr.Image{Manifest: img.Manifest, Config: img.Config, Layers: layers, Report: report})
 	if err != nil {
 		return "", err
 	}

@@ -52,7 +52,7 @@ func (n *Node) Do(ctx context.Context, publish bool, use func(context.Context, *
 		return err
 	}
 	if publish {
-		unlock, err := st.WaitLock(ctx, "content")
+		unlock, err := st.WaitLock(ctx, "content", n.cfg.Waiting)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 
 	"apocryph/proto/status"
 )
@@ -127,6 +128,8 @@ func (s *State) diskError(err error, path string) error {
 	switch {
 	case isDiskFull(err):
 		return status.Wrap(err, status.ResourceExhausted, "state.disk", "there is no space left for %s", path).WithHint("free some space")
+	case errors.Is(err, syscall.ENOTDIR):
+		return status.Wrap(err, status.InvalidArgument, "state.disk", "a part of %s is no directory", path).WithHint("choose another --home")
 	case errors.Is(err, fs.ErrPermission):
 		return status.Wrap(err, status.PermissionDenied, "state.disk", "%s is not accessible", path).
 			WithHint("check who owns %s, or choose another --home", s.dir)

@@ -100,7 +100,7 @@ func (l *Layers) Sweep(keep func(key string, value []byte) bool) error {
 
 // Share waits until nobody removes sealed layers; several may share.
 func (l *Layers) Share(ctx context.Context) (release func(), err error) {
-	return l.s.wait(ctx, l.s.lockPath("layers"), false)
+	return l.s.wait(ctx, l.s.lockPath("layers"), false, func() {})
 }
 
 // Exclusive is for removing sealed layers; ok is false while anybody shares.

@@ -39,9 +39,9 @@ func (s *State) Lock(name string) (release func(), err error) {
 }
 
 // WaitLock waits until nobody else, in this or another process, holds the lock
-// of a name, and takes it.
-func (s *State) WaitLock(ctx context.Context, name string) (release func(), err error) {
-	return s.wait(ctx, s.lockPath("wait-"+hashName(name)), true)
+// of a name, and takes it. If it has to wait it calls waiting once.
+func (s *State) WaitLock(ctx context.Context, name string, waiting func()) (release func(), err error) {
+	return s.wait(ctx, s.lockPath("wait-"+hashName(name)), true, waiting)
 }
 
 // holder says who has a lock, where that is readable (on Windows it is not).
@@ -58,10 +58,10 @@ func (s *State) lockPath(name string) string { return filepath.Join(s.dir, "lock
 
 // change takes the lock under which files are read and written back.
 func (s *State) change(ctx context.Context) (release func(), err error) {
-	return s.wait(ctx, s.lockPath("change"), true)
+	return s.wait(ctx, s.lockPath("change"), true, func() {})
 }
 
-func (s *State) wait(ctx context.Context, path string, exclusive bool) (release func(), err error) {
+func (s *State) wait(ctx context.Context, path string, exclusive bool, waiting func()) (release func(), err error) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -77,6 +77,8 @@ func (s *State) wait(ctx context.Context, path string, exclusive bool) (release 
 		if ok {
 			return func() { f.Close() }, nil
 		}
+		waiting()
+		waiting = func() {}
 		timer.Reset(pollEvery)
 	}
 }

@@ -64,6 +64,23 @@ func TestDeployLockOfAnotherProcess(t *testing.T) {
 	release()
 }
 
+// TestWaitLock says once that it waits, and not when it has not to.
+func TestWaitLock(t *testing.T) {
+	s := newState(t)
+	release, err := s.WaitLock(t.Context(), "content", func() { t.Error("waited for nobody") })
+	must(t, err)
+	said := 0
+	again, err := s.WaitLock(t.Context(), "content", func() {
+		said++
+		release()
+	})
+	must(t, err)
+	again()
+	if said != 1 {
+		t.Errorf("said %d times that it waits", said)
+	}
+}
+
 // TestNoUpdateIsLost changes one record from many goroutines with states of their own, as processes have.
 func TestNoUpdateIsLost(t *testing.T) {
 	s := newState(t)
