@@ -19,6 +19,14 @@ func ActivationProof(secret []byte, claimsDigest [32]byte) []byte {
 	return h.Sum(nil)
 }
 
+// ProveActivation adds the proof of an activation to evidence of a TPM.
+func ProveActivation(e Evidence, claims, secret []byte) Evidence {
+	q := *e.TPM
+	q.ActivationProof = ActivationProof(secret, ClaimsDigest(claims))
+	e.TPM = &q
+	return e
+}
+
 // String is the purpose's name, as policies and messages write it.
 func (p Purpose) String() string {
 	switch p {

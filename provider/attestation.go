@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"apocryph/attest"
 	"apocryph/manifest/offer"
 	"apocryph/proto/status"
@@ -163,21 +165,32 @@ func (s *Service) evidence(ctx context.Context, ch attest.Challenge, signed *off
 	if err != nil {
 		return nil, err
 	}
-	a, err := activate(id)
-	if err != nil {
-		return nil, err
-	}
-	secret, err := tpm.Activate(ctx, a)
-	if err != nil {
-		return nil, err
-	}
 	if claims.TPMAKName, err = tpm.AKName(ctx); err != nil {
 		return nil, err
 	}
 	out.Claims = attest.EncodeClaims(&claims)
-	ev, err := tpm.AttestActivated(ctx, out.Claims, secret)
-	out.Evidence = []attest.Evidence{ev}
-	return out, err
+	var ev attest.Evidence
+	var secret []byte
+	group, ctx := errgroup.WithContext(ctx)
+	// The TPM quotes while the verifier looks at its certificates: alone, the
+	// quote proves nothing.
+	group.Go(func() (err error) {
+		ev, err = s.cfg.Device.Attest(ctx, out.Claims)
+		return err
+	})
+	group.Go(func() error {
+		a, err := activate(id)
+		if err != nil {
+			return err
+		}
+		secret, err = tpm.Activate(ctx, a)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	out.Evidence = []attest.Evidence{attest.ProveActivation(ev, out.Claims, secret)}
+	return out, nil
 }
 
 // Quote answers what the needs would cost, signed with the attested key.

@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -217,5 +218,70 @@ func TestStates(t *testing.T) {
 		if c[0].May(c[1]) {
 			t.Errorf("%s may become %s", c[0], c[1])
 		}
+	}
+}
+
+// activating is a device whose evidence needs an activation, as a TPM's does.
+type activating struct {
+	brokenDevice
+	quoted    chan struct{}
+	activated error
+}
+
+func (activating) Type() attest.Type { return attest.TPM2 }
+
+func (activating) Identity(context.Context) (attest.TPMIdentity, error) {
+	return attest.TPMIdentity{EKPublic: []byte("ek")}, nil
+}
+
+func (activating) AKName(context.Context) ([]byte, error) { return bytes.Repeat([]byte{7}, 34), nil }
+
+func (d activating) Attest(context.Context, []byte) (attest.Evidence, error) {
+	defer close(d.quoted)
+	return attest.Evidence{Type: attest.TPM2, TPM: &attest.TPMQuote{}}, d.err
+}
+
+func (d activating) Activate(_ context.Context, a attest.Activation) ([]byte, error) {
+	return a.CredentialBlob, d.activated
+}
+
+// TestActivation quotes while the verifier works, and gives out nothing that
+// the activation does not complete.
+func TestActivation(t *testing.T) {
+	busted := status.New(status.Unavailable, "tpm.failed", "the TPM did not do it")
+	for name, c := range map[string]struct {
+		device activating
+		answer error
+	}{
+		"good":             {},
+		"quote fails":      {device: activating{brokenDevice: brokenDevice{busted}}},
+		"activation fails": {device: activating{activated: busted}},
+		"verifier refuses": {answer: busted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			c.device.quoted = make(chan struct{})
+			svc, err := provider.New(provider.Config{Peer: peerID(0), Device: c.device, Now: w.now})
+			must(t, err)
+			ch := attest.Challenge{Purpose: attest.PurposeProvision, VerifierPeer: peerOf(alice), ProviderPeer: peerID(0)}
+			got, err := svc.Attest(t.Context(), alice, provider.AttestRequest{Challenge: ch}, func(id attest.TPMIdentity) (attest.Activation, error) {
+				<-c.device.quoted
+				return attest.Activation{CredentialBlob: []byte("secret")}, c.answer
+			})
+			if name != "good" {
+				refused(t, err, status.Unavailable, "tpm.failed")
+				if got != nil {
+					t.Errorf("got %+v all the same", got)
+				}
+				return
+			}
+			must(t, err)
+			claims, err := attest.DecodeClaims(got.Claims)
+			must(t, err)
+			want := attest.ActivationProof([]byte("secret"), attest.ClaimsDigest(got.Claims))
+			if len(claims.TPMAKName) != 34 || !bytes.Equal(got.Evidence[0].TPM.ActivationProof, want) {
+				t.Errorf("got %+v", got)
+			}
+		})
 	}
 }

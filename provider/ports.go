@@ -60,7 +60,5 @@ type Activator interface {
 	// Identity returns which TPM this is, Activate recovers a verifier's secret.
 	Identity(ctx context.Context) (attest.TPMIdentity, error)
 	Activate(ctx context.Context, a attest.Activation) ([]byte, error)
-	// AttestActivated is Attest with the proof that the secret was recovered.
-	AttestActivated(ctx context.Context, claims, secret []byte) (attest.Evidence, error)
 	AKName(ctx context.Context) ([]byte, error)
 }

@@ -168,7 +168,9 @@ func (s *Service) repeated(publisher PublisherID, id [16]byte) *pod {
 
 // follow waits until a revision is healthy or has failed.
 func (s *Service) follow(ctx context.Context, p *pod, revision uint64, report func(Progress)) (Provisioned, error) {
-	var last Progress
+	// However fast the pod comes up, its caller hears that it was accepted.
+	last := Progress{Stage: StageAccepted}
+	report(last)
 	for {
 		p.mu.Lock()
 		rec, pr, failure, changed, gone := p.rec, p.progress, p.failure, p.changed, p.gone

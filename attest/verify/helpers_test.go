@@ -75,8 +75,9 @@ func (p prover) round(t testing.TB, change func(*attest.Claims)) exchange {
 		change(c)
 	}
 	x.claims = attest.EncodeClaims(c)
-	x.evidence, err = p.AttestActivated(t.Context(), x.claims, x.secret)
+	quoted, err := p.Attest(t.Context(), x.claims)
 	check(t, err)
+	x.evidence = attest.ProveActivation(quoted, x.claims, x.secret)
 	return x
 }
 

@@ -64,8 +64,11 @@ func appraise(t testing.TB, d *tpm.Device, m *attesttest.TPM) *attest.Result {
 	c.TPMAKName, err = d.AKName(t.Context())
 	check(t, err)
 	claims := attest.EncodeClaims(c)
-	evidence, err := d.AttestActivated(t.Context(), claims, secret)
+	quoted, err := d.Attest(t.Context(), claims)
 	check(t, err)
+	_, err = verify.Evidence([]attest.Evidence{quoted}, claims, ch, want, roots, time.Now())
+	wantReason(t, err, status.Untrusted, "attest.parse")
+	evidence := attest.ProveActivation(quoted, claims, secret)
 	r, err := verify.Evidence([]attest.Evidence{evidence}, claims, ch, want, roots, time.Now())
 	check(t, err)
 	return r
@@ -179,9 +182,7 @@ func concurrent(t *testing.T, m *attesttest.TPM) {
 
 func refusals(t *testing.T, m *attesttest.TPM) {
 	d := open(t, m, t.TempDir())
-	_, err := d.Attest(t.Context(), nil)
-	wantReason(t, err, status.Unimplemented, "tpm.activation_needed")
-	_, err = d.Activate(t.Context(), attest.Activation{})
+	_, err := d.Activate(t.Context(), attest.Activation{})
 	wantReason(t, err, status.InvalidArgument, "attest.activation")
 	_, err = d.Activate(t.Context(), attest.Activation{CredentialBlob: make([]byte, 60), EncryptedSecret: make([]byte, 100)})
 	wantReason(t, err, status.InvalidArgument, "tpm.activation")

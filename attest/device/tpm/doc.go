@@ -5,8 +5,9 @@
 // TPM, and the attestation key, which the TPM derives from its endorsement seed
 // and a fixed template, so that it is the same after each boot and is stored
 // nowhere. The verifier answers with an activation; [Device.Activate] lets the
-// TPM decrypt its secret. [Device.AttestActivated] then quotes the platform
-// registers over the claims and adds the proof of the secret.
+// TPM decrypt its secret, which [attest.ProveActivation] adds the proof of to
+// what [Device.Attest] returns: a quote of the platform registers over the
+// claims, which may be made meanwhile.
 //
 // [Device.DataKey] is the key for data at rest, sealed to the registers that
 // measure the boot: another kernel, loader or firmware does not get it.

@@ -161,22 +161,12 @@ func (d *Device) quote(t transport.TPM, binding [32]byte, pcrs []uint32) (*attes
 	}, bytes.Equal(h.Sum(nil), info.PCRDigest.Buffer), nil
 }
 
-// Attest says that a TPM's evidence needs an activation: unimplemented, reason
-// "tpm.activation_needed". See [Device.AttestActivated].
-func (d *Device) Attest(context.Context, []byte) (attest.Evidence, error) {
-	return attest.Evidence{}, status.New(status.Unimplemented, "tpm.activation_needed", "evidence of a TPM needs the verifier's activation first")
-}
-
-// AttestActivated returns evidence for the claims: a quote over
-// [tpmtemplate.QuotePCRs] and the proof of a secret that [Device.Activate]
-// returned. The claims must name the attestation key ([Device.AKName]).
-func (d *Device) AttestActivated(ctx context.Context, claims, secret []byte) (attest.Evidence, error) {
+// Attest returns a quote over the claims and [tpmtemplate.QuotePCRs]. The claims
+// must name the attestation key ([Device.AKName]). It is evidence once the
+// secret that [Device.Activate] returned is proven with [attest.ProveActivation].
+func (d *Device) Attest(ctx context.Context, claims []byte) (attest.Evidence, error) {
 	q, err := d.Quote(ctx, claims, quotePCRs())
-	if err != nil {
-		return attest.Evidence{}, err
-	}
-	q.ActivationProof = attest.ActivationProof(secret, attest.ClaimsDigest(claims))
-	return attest.Evidence{Type: attest.TPM2, TPM: q}, nil
+	return attest.Evidence{Type: attest.TPM2, TPM: q}, err
 }
 
 var errStale = errors.New("the TPM was reset")
