@@ -49,3 +49,20 @@ func TestNoAddressesGiven(t *testing.T) {
 	}
 	pub.Must("delete", "nomad")
 }
+
+// TestLocalNetwork: processes that were told of nobody find each other by
+// multicast.
+func TestLocalNetwork(t *testing.T) {
+	w := harness.New(t)
+	p := w.Provider("provider", "--no-mdns=false", "--listen", "/ip4/0.0.0.0/tcp/0")
+	pub := w.Publisher("publisher")
+	pol := pub.Policy(p)
+	lan := []string{"--no-mdns=false", "--listen", "/ip4/0.0.0.0/tcp/0"}
+	file := w.Write("app.yaml", app("near", w.Image(0, 1), "env: {GREETING: hi}"))
+	res := pub.Must(append([]string{"deploy", file, "--policy", pol, "--json"}, lan...)...).Object(t)
+	if res["provider"] != p.Info.PeerID {
+		t.Errorf("deployed to %v", res["provider"])
+	}
+	answers(t, p, res["url"].(string), "hi from near")
+	pub.Must("delete", "near")
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -15,7 +16,12 @@ import (
 	"apocryph/proto/status"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(stubbornEnv) != "" {
+		os.Exit(stubborn())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // program is an App whose output a test can read.
 type program struct {
