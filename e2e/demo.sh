@@ -20,15 +20,15 @@ cleanup() {
 }
 trap cleanup EXIT INT TERM
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-export HOME=$dir/home XDG_STATE_HOME=$dir/state
-mkdir -p "$HOME"
-unset "${!APOCRYPH_@}"
-
 say "1. the sample app becomes an OCI image"
-"$bin/publisher" --home "$dir/publisher" version
+"$bin/publisher" version
 go run ./e2e/sample -o "$dir/app/image"
 cp e2e/sample/app.yaml "$dir/app/app.yaml"
 head -c 32 /dev/urandom | base64 > "$dir/app/token"
+# From here on nothing of this machine's user counts.
+mkdir "$dir/home"
+export HOME=$dir/home
+unset XDG_STATE_HOME XDG_CONFIG_HOME "${!APOCRYPH_@}"
 
 say "2. a provider starts (software device: NOT SECURE, for development)"
 "$bin/provider" serve --tee soft --data-dir "$dir/provider" --listen /ip4/127.0.0.1/tcp/0 \

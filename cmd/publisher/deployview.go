@@ -51,13 +51,9 @@ func (v *deployView) event(e publisher.Event) {
 		v.line("image", e.Image+": "+e.Text)
 	case "seal":
 		v.step = "encrypting the image of " + e.Image
-		name := "encrypt   " + e.Image
-		if !e.Final {
-			v.bars.Bytes(name, e.Done, e.Total)
-			return
+		if v.counted("encrypt   "+e.Image, e) {
+			v.line("encrypted", e.Image+": "+e.Text)
 		}
-		v.bars.End(name)
-		v.line("encrypted", e.Image+": "+e.Text)
 	case "find":
 		v.line("find", e.Text)
 	case "attest":
@@ -68,18 +64,24 @@ func (v *deployView) event(e publisher.Event) {
 		v.line("price", e.Text)
 	case "publish":
 		v.step = "publishing the image of " + e.Image
-		name := "publish   " + e.Image
-		if !e.Final {
-			v.bars.Bytes(name, e.Done, e.Total)
-			return
+		if v.counted("publish   "+e.Image, e) {
+			v.line("publish", e.Image+": "+e.Text)
 		}
-		v.bars.End(name)
-		v.line("publish", e.Image+": "+e.Text)
 	case "provision":
 		v.provision(e)
 	case "answer":
 		v.line("answer", e.Text)
 	}
+}
+
+// counted shows the bytes of a step, and reports whether it has ended.
+func (v *deployView) counted(name string, e publisher.Event) bool {
+	if e.Final {
+		v.bars.End(name)
+	} else {
+		v.bars.Bytes(name, e.Done, e.Total)
+	}
+	return e.Final
 }
 
 // line writes a step in a column of its own.
