@@ -19,7 +19,9 @@ cleanup() {
   exit $status
 }
 trap cleanup EXIT INT TERM
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+bold= plain=
+if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+say() { printf '\n%s\n' "$bold$*$plain"; }
 say "1. the sample app becomes an OCI image"
 "$bin/publisher" version
 go run ./e2e/sample -o "$dir/app/image"
@@ -46,7 +48,8 @@ say "3. the publisher writes a policy from what the provider shows"
 "$bin/publisher" --home "$dir/publisher" policy init --from "$address" -o "$dir/policy.yaml"
 
 say "4. publisher deploy app.yaml"
-url=$("$bin/publisher" --home "$dir/publisher" deploy "$dir/app/app.yaml" --provider "$address" --policy "$dir/policy.yaml" | tee /dev/stderr | tail -n 1)
+url=$("$bin/publisher" --home "$dir/publisher" deploy "$dir/app/app.yaml" --provider "$address" --policy "$dir/policy.yaml")
+echo "$url"
 
 say "5. the app answers"
 answer=$(curl -fsS --max-time 10 "$url")
