@@ -36,7 +36,7 @@ var layers = map[string]int{
 	"provider/providerd": 8, "publisher/publisherd": 8,
 	"cmd/internal/cli": 9,
 	"cmd/provider":     10, "cmd/publisher": 10, "e2e/sample": 10, "e2e/debian/layout": 10, "e2e/bench": 11, "e2e/sample/app": 10, "provider/runtimetest/probe": 7, "provider/runtimetest/script": 1,
-	"e2e": 11, "e2e/harness": 10,
+	"e2e": 11, "e2e/harness": 10, "e2e/mesh": 11,
 }
 
 // homes lists heavy dependencies and the packages that may import them.

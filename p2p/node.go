@@ -76,6 +76,9 @@ func New(cfg Config) (*Node, error) {
 	}
 	if len(set.relays) > 0 {
 		opts = append(opts,
+			// Who names relays sits behind NAT. Otherwise they would be used only once a
+			// peer with a public address had said so.
+			libp2p.ForceReachabilityPrivate(),
 			libp2p.EnableAutoRelayWithStaticRelays(set.relays),
 			libp2p.EnableHolePunching(),
 		)

@@ -36,7 +36,11 @@ func (s *Service) accept(ctx context.Context, want Record, m *manifest.Manifest,
 		return nil, 0, status.New(status.NotFound, "pod.unknown", "this provider has no pod %q of yours to update", want.Name).
 			WithHint("create it instead")
 	}
-	if !p.acquire() {
+	acquired, err := p.acquireFor(ctx, want.RequestID)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !acquired {
 		return nil, 0, status.New(status.Conflict, "pod.busy", "another request is changing pod %q", want.Name).WithRetryAfter(retrySoon)
 	}
 	defer p.yield()
@@ -49,6 +53,9 @@ func (s *Service) accept(ctx context.Context, want Record, m *manifest.Manifest,
 // revision, whose number it returns.
 func (s *Service) place(ctx context.Context, p *pod, want Record, m *manifest.Manifest, op Operation, order Order, report func(Progress)) (uint64, error) {
 	have := p.record()
+	if have.Revision > 0 && have.RequestID == want.RequestID {
+		return have.Revision, nil // placed by the same request, on another stream
+	}
 	if err := mayPlace(have, op, order.ExpectedRevision); err != nil {
 		return 0, err
 	}

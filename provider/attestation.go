@@ -54,6 +54,8 @@ type issued struct {
 	expires   time.Time
 	// usedBy is the first request id that used it; it serves no other.
 	usedBy *[16]byte
+	// spent means that what the request made was deleted.
+	spent bool
 }
 
 // ledger remembers the attestations that were issued.
@@ -104,12 +106,23 @@ func (l *ledger) use(digest [32]byte, publisher PublisherID, requestID [16]byte,
 			WithHint("attest the provider again and repeat the request")
 	case i.purpose != attest.PurposeProvision:
 		return status.New(status.Untrusted, "provision.purpose", "the attestation was made for another purpose than provision")
-	case i.usedBy != nil && *i.usedBy != requestID:
+	case i.spent, i.usedBy != nil && *i.usedBy != requestID:
 		return status.New(status.Conflict, "provision.attestation_used", "the attestation was used by another request").
 			WithHint("attest the provider again and repeat the request")
 	}
 	i.usedBy = &requestID
 	return nil
+}
+
+// retire keeps an order from being carried out again, now that its pod was deleted.
+func (l *ledger) retire(publisher PublisherID, requestID [16]byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, i := range l.byDigest {
+		if i.publisher == publisher && i.usedBy != nil && *i.usedBy == requestID {
+			i.spent = true
+		}
+	}
 }
 
 // Attest makes fresh evidence that binds the challenge, this provider and the

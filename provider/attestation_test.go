@@ -127,6 +127,25 @@ func TestLedgerCaps(t *testing.T) {
 	})
 }
 
+// TestDeletedIsNotRepeated: an order that made a pod does not make it again once
+// it was deleted.
+func TestDeletedIsNotRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		n := w.run()
+		c := order(t, alice, provider.Create, app("app", w.image("sleep")))
+		req, _ := n.sealed(c)
+		for range 2 {
+			_, _, err := n.send(t.Context(), c, req)
+			must(t, err)
+		}
+		must(t, n.Delete(t.Context(), alice, "app", false))
+		_, _, err := n.send(t.Context(), c, req)
+		refused(t, err, status.Conflict, "provision.attestation_used")
+		n.has()
+	})
+}
+
 // TestSelfAppraisal is the operator's policy: a provider that does not pass it
 // does not serve.
 func TestSelfAppraisal(t *testing.T) {

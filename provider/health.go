@@ -22,14 +22,26 @@ const (
 	firstProbe = 20 * time.Millisecond
 	// maxEarlyExits is how often a container may exit before it first is healthy.
 	maxEarlyExits = 3
+	// lookEarly is how often a container that is not healthy yet is looked at: the
+	// runtime may have told of its exit when nobody listened.
+	lookEarly = time.Second
 )
+
+// early is what is known of the containers of a revision before it is healthy.
+// Its maps are keyed by instance and container.
+type early struct {
+	exits map[string]int
+	// again is when a container was started again: what ended before is known.
+	again  map[string]time.Time
+	looked time.Time
+}
 
 // awaitHealthy waits until every container of every replica passes.
 func (s *Service) awaitHealthy(ctx context.Context, p *pod, m *manifest.Manifest, up []Instance) error {
-	exits := map[string]int{}
+	known := &early{exits: map[string]int{}, again: map[string]time.Time{}, looked: time.Now()}
 	for _, inst := range up {
 		for _, c := range m.Containers {
-			if err := s.awaitContainer(ctx, p, inst, c, exits); err != nil {
+			if err := s.awaitContainer(ctx, p, inst, c, known); err != nil {
 				return err
 			}
 		}
@@ -37,7 +49,7 @@ func (s *Service) awaitHealthy(ctx context.Context, p *pod, m *manifest.Manifest
 	return nil
 }
 
-func (s *Service) awaitContainer(ctx context.Context, p *pod, inst Instance, c manifest.Container, exits map[string]int) error {
+func (s *Service) awaitContainer(ctx context.Context, p *pod, inst Instance, c manifest.Container, known *early) error {
 	start, interval := time.Minute, 10*time.Second
 	if c.Health != nil {
 		start, interval = c.Health.Start, c.Health.Interval
@@ -46,7 +58,10 @@ func (s *Service) awaitContainer(ctx context.Context, p *pod, inst Instance, c m
 	delay := firstProbe
 	var last error
 	for {
-		if err := s.earlyExits(ctx, p, exits); err != nil {
+		if err := s.earlyExits(ctx, p, known); err != nil {
+			return err
+		}
+		if err := s.earlyLook(ctx, p, inst.ID, known); err != nil {
 			return err
 		}
 		if last = s.probe(ctx, inst, c); last == nil {
@@ -78,18 +93,14 @@ func (s *Service) awaitContainer(ctx context.Context, p *pod, inst Instance, c m
 
 // earlyExits starts containers again that exited before they were healthy, and
 // gives up on one that does so too often.
-func (s *Service) earlyExits(ctx context.Context, p *pod, exits map[string]int) error {
+func (s *Service) earlyExits(ctx context.Context, p *pod, known *early) error {
 	for {
 		select {
 		case e := <-p.exits:
-			if !s.isCurrent(p, e.Instance) {
+			if !s.isCurrent(p, e.Instance) || e.At.Before(known.again[exitKey(e)]) {
 				continue
 			}
-			key := string(e.Instance) + "/" + e.Container
-			if exits[key]++; exits[key] >= maxEarlyExits {
-				return exitError(e)
-			}
-			if err := s.cfg.Runtime.Start(ctx, e.Instance); err != nil {
+			if err := s.earlyExit(ctx, e, known); err != nil {
 				return err
 			}
 		default:
@@ -97,6 +108,42 @@ func (s *Service) earlyExits(ctx context.Context, p *pod, exits map[string]int) 
 		}
 	}
 }
+
+// earlyLook finds exits that nobody told of.
+func (s *Service) earlyLook(ctx context.Context, p *pod, id InstanceID, known *early) error {
+	if time.Since(known.looked) < lookEarly || len(p.exits) > 0 {
+		return nil
+	}
+	known.looked = time.Now()
+	have, err := s.list(ctx)
+	if err != nil {
+		return nil // not knowing is no reason to touch a pod
+	}
+	for _, i := range have {
+		for _, c := range i.Containers {
+			e := Exit{Instance: i.ID, Container: c.Name, Code: c.ExitCode, OOMKilled: c.OOMKilled}
+			// Just started again it may not be up yet, and is told of if it ends.
+			if i.ID != id || c.Running || time.Since(known.again[exitKey(e)]) < lookEarly {
+				continue
+			}
+			if err := s.earlyExit(ctx, e, known); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Service) earlyExit(ctx context.Context, e Exit, known *early) error {
+	key := exitKey(e)
+	if known.exits[key]++; known.exits[key] >= maxEarlyExits {
+		return exitError(e)
+	}
+	known.again[key] = time.Now()
+	return s.cfg.Runtime.Start(ctx, e.Instance)
+}
+
+func exitKey(e Exit) string { return string(e.Instance) + "/" + e.Container }
 
 // exitError tells how a container ended.
 func exitError(e Exit) error {

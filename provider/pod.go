@@ -31,8 +31,10 @@ type pod struct {
 	changed chan struct{}
 	// interrupt ends what the driver is doing, so that it looks at rec again.
 	interrupt context.CancelFunc
-	// busy is held by the request that is changing the pod.
-	busy bool
+	// busy is held by the request that is changing the pod, placing is that
+	// request's id where it is an order.
+	busy    bool
+	placing [16]byte
 	// removed is set with the record's removal: nothing may store it again. gone
 	// is set when the pod's name and capacity are free, too.
 	removed, gone bool
@@ -104,6 +106,28 @@ func (p *pod) acquire() bool {
 	return true
 }
 
+// acquireFor is acquire for an order. Where the same order holds the pod
+// already, since its publisher sent it again on another stream, it waits for
+// what comes of that.
+func (p *pod) acquireFor(ctx context.Context, request [16]byte) (bool, error) {
+	for {
+		p.mu.Lock()
+		free, same, changed := !p.busy && !p.removed, p.busy && p.placing == request, p.changed
+		if free {
+			p.busy, p.placing = true, request
+		}
+		p.mu.Unlock()
+		if !same {
+			return free, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
 // hold waits until it has acquired the pod. A pod that was removed ends with ctx.
 func (p *pod) hold(ctx context.Context) error {
 	for {
@@ -124,7 +148,7 @@ func (p *pod) hold(ctx context.Context) error {
 func (p *pod) yield() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.busy = false
+	p.busy, p.placing = false, [16]byte{}
 	p.wake()
 }
 

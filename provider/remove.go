@@ -34,6 +34,7 @@ func (s *Service) Delete(ctx context.Context, publisher PublisherID, name string
 	if err != nil {
 		return err
 	}
+	s.ledger.retire(publisher, p.record().RequestID)
 	p.disturb()
 	for {
 		p.mu.Lock()

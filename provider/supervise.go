@@ -84,7 +84,7 @@ type supervisor struct {
 }
 
 func (v *supervisor) exited(e Exit) {
-	key := string(e.Instance) + "/" + e.Container
+	key := exitKey(e)
 	if _, pending := v.due[key]; pending {
 		return
 	}

@@ -24,7 +24,8 @@ func (n *network) attach(id provider.InstanceID, ip netip.Addr) error {
 		return fmt.Errorf("opening network namespace: %w", err)
 	}
 	defer ns.Close()
-	in, err := netlink.NewHandleAt(ns)
+	// Only this family: a kernel without IPsec lacks others that are the default.
+	in, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("entering network namespace: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 
@@ -54,8 +55,9 @@ type Config struct {
 	// Binary is the program whose digest the software device reports; empty
 	// means the running one.
 	Binary string
-	// Runtime replaces the embedded containerd, in tests.
+	// Runtime replaces the embedded containerd, and Now the clock, in tests.
 	Runtime *Runtime
+	Now     func() time.Time
 	Logger  *slog.Logger
 }
 
@@ -145,6 +147,9 @@ func (c Config) check() (settings, error) {
 	}
 	if len(s.APISockets) == 0 {
 		s.APISockets = []string{filepath.Join(s.DataDir, "api.sock")}
+	}
+	if s.Now == nil {
+		s.Now = time.Now
 	}
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)

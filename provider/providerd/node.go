@@ -152,7 +152,7 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKe
 		return err
 	}
 	stock, err := inventory.New(inventory.Config{
-		Machine: machine, Prices: n.set.prices, RuntimeClasses: runtimeClasses, Provider: []byte(network.ID()), Ports: n.set.ports,
+		Machine: machine, Prices: n.set.prices, RuntimeClasses: runtimeClasses, Provider: []byte(network.ID()), Ports: n.set.ports, Now: n.set.Now,
 	})
 	if err != nil {
 		return err
@@ -161,7 +161,7 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKe
 		Peer: []byte(network.ID()), Version: n.set.Version, Store: db,
 		Runtime: rt, Instances: rt, Volumes: rt, Logs: rt,
 		Images: images.New(blocks), Capacity: stock, Charges: stock, Names: in, Routes: in, Device: device,
-		Policy: n.set.policy, Prices: n.set.prices, Now: time.Now, Logger: n.log,
+		Policy: n.set.policy, Prices: n.set.prices, Now: n.set.Now, Logger: n.log,
 	})
 	if err != nil {
 		return err

@@ -87,6 +87,9 @@ func unpack(ctx context.Context, c provider.ContainerSpec, report func(provider.
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if said := (*status.Error)(nil); errors.As(err, &said) {
+			return fmt.Errorf("unpacking layer %d: %w", i, err) // what its source says of it
+		}
 		if err != nil || got != cfg.RootFS.DiffIDs[i] {
 			return status.Wrap(err, status.Untrusted, "image.layer", "layer %d of the image of container %q is damaged", i, c.Name)
 		}

@@ -145,8 +145,8 @@ func testSlowLayers(t *testing.T, b *Bench) {
 			return nil, status.New(status.Unavailable, "fetch.gone", "the publisher is gone")
 		}
 	})
-	if _, err := b.Runtime.Create(t.Context(), s, nil); err == nil {
-		t.Error("created without its last layer")
+	if _, err := b.Runtime.Create(t.Context(), s, nil); status.CodeOf(err) != status.Unavailable || status.ReasonOf(err) != "fetch.gone" {
+		t.Errorf("a layer whose source is gone: got %v", err)
 	}
 }
 
