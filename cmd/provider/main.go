@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"runtime/debug"
 
 	"apocryph/cmd/internal/cli"
 	"apocryph/provider/containerd"
@@ -13,6 +14,11 @@ func main() {
 	// Containers' shims and loggers are this program again.
 	if containerd.Reexec() {
 		return
+	}
+	// A provider shares its machine with those who rent it: memory is dearer here
+	// than the collector's time. GOGC still counts where somebody set it.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
 	}
 	os.Exit(cli.Main("provider", newRoot))
 }

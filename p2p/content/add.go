@@ -119,10 +119,12 @@ func (s *Store) known(ctx context.Context, path string, st os.FileInfo) (Node, b
 	if err != nil {
 		return Node{}, false
 	}
-	again := *f
-	again.added = s.now() // safe from GC from here on, as if it were new
-	if err := s.enter(ctx, &again); err != nil {
-		return Node{}, false
+	if s.now().Sub(f.added) > refreshTime {
+		again := *f
+		again.added = s.now() // safe from GC from here on, as if it were new
+		if err := s.enter(ctx, &again); err != nil {
+			return Node{}, false
+		}
 	}
 	return Node{CID: f.node, Size: f.size, Total: total, Digest: f.digest}, true
 }

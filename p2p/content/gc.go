@@ -14,6 +14,9 @@ import (
 const (
 	// freshFor is how long what was added or fetched is safe without a pin.
 	freshFor = time.Hour
+	// refreshTime is how old the time may be that a file's record has of its last
+	// adding: writing each one down would cost a deploy two waits for the disk.
+	refreshTime = 10 * time.Minute
 	// partialFor is how long an unfinished blob waits to be resumed.
 	partialFor = 24 * time.Hour
 )
@@ -79,7 +82,7 @@ func (s *Store) mark(ctx context.Context) (map[key]bool, error) {
 	s.files.mu.RLock()
 	for _, f := range s.files.byCID {
 		k, _ := keyOf(f.node)
-		if _, old := aged[k]; !old && now.Sub(f.added) <= freshFor {
+		if _, old := aged[k]; !old && now.Sub(f.added) <= freshFor+refreshTime {
 			tops = append(tops, f.node)
 		}
 	}

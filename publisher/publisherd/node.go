@@ -122,7 +122,9 @@ func (n *Node) images(ctx context.Context, stack *lifecycle.Stack, node *p2p.Nod
 		return nil, err
 	}
 	layers := st.Layers()
-	sealer, err := seal.New(seal.Config{Dir: dir, BlobPath: store.BlobPath, Cache: layers, Guard: layers, Now: time.Now, Logger: n.cfg.Logger})
+	sealer, err := seal.New(seal.Config{
+		Dir: dir, BlobPath: store.BlobPath, Index: func() seal.Index { return store.Indexer() }, Cache: layers, Guard: layers, Now: time.Now, Logger: n.cfg.Logger,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -57,8 +56,8 @@ func (s *Sealer) encrypt(ctx context.Context, l publisher.Layer, source string, 
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	sum := sha256.New()
-	size, err := s.pump(ctx, cancel, f, sum, out, advance)
+	sum, index := sha256.New(), s.cfg.Index()
+	size, err := s.pump(ctx, cancel, f, io.MultiWriter(sum, index), out, advance)
 	if err != nil {
 		return entry{}, fmt.Errorf("encrypting %s: %w", where, err)
 	}
@@ -74,7 +73,13 @@ func (s *Sealer) encrypt(ctx context.Context, l publisher.Layer, source string, 
 	if e.Public, err = json.Marshal(opts.Public); err != nil {
 		return entry{}, fmt.Errorf("encoding cipher options: %w", err)
 	}
-	return e, s.commit(f, &e, cacheKey(l))
+	if err := s.commit(f, &e, cacheKey(l)); err != nil {
+		return entry{}, err
+	}
+	if err := index.Commit(ctx, s.cfg.BlobPath(e.Digest), e.Digest); err != nil {
+		return entry{}, fmt.Errorf("indexing %s: %w", where, err)
+	}
+	return e, nil
 }
 
 // commit makes the blob durable under its name. The cache learns of it first:
@@ -117,7 +122,7 @@ type piece struct {
 // pump encrypts on one goroutine and hashes and writes on this one, with fixed
 // memory between them. It has joined the other when it returns; cancel is what
 // makes a reader that waits for the network give up.
-func (s *Sealer) pump(ctx context.Context, cancel func(), f file, sum hash.Hash, r io.Reader, advance func(int64)) (int64, error) {
+func (s *Sealer) pump(ctx context.Context, cancel func(), f file, sums io.Writer, r io.Reader, advance func(int64)) (int64, error) {
 	free, full := make(chan []byte, chunks), make(chan piece, chunks)
 	for range chunks {
 		free <- make([]byte, chunk)
@@ -147,7 +152,8 @@ func (s *Sealer) pump(ctx context.Context, cancel func(), f file, sum hash.Hash,
 			continue
 		}
 		if len(p.data) > 0 {
-			sum.Write(p.data)
+			// Hashes take everything.
+			_, _ = sums.Write(p.data)
 			if _, err := f.Write(p.data); err != nil {
 				failed = s.diskError(err)
 				cancel()

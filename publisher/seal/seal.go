@@ -2,6 +2,7 @@ package seal
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -37,6 +38,19 @@ type Guard interface {
 	Exclusive() (release func(), ok bool, err error)
 }
 
+// Index reads a blob along while it is written, so that adding it to a store
+// does not read it again.
+type Index interface {
+	io.Writer
+	// Commit is called once the blob is durable under its path.
+	Commit(ctx context.Context, path, digest string) error
+}
+
+// none is the index of nobody.
+type none struct{ io.Writer }
+
+func (none) Commit(context.Context, string, string) error { return nil }
+
 // Config of a [Sealer].
 type Config struct {
 	// Dir has the temporary files; it must be on the file system of the blobs.
@@ -44,6 +58,8 @@ type Config struct {
 	// BlobPath says where the blob of a digest "sha256:HEX" lives; nil means
 	// Dir/blobs/sha256/HEX.
 	BlobPath func(digest string) string
+	// Index is asked for each blob that is written; nil means that nobody reads along.
+	Index func() Index
 	// Cache is where reuse comes from; nil encrypts everything each time.
 	Cache Cache
 	// Guard may be nil where no other process uses Dir.
@@ -70,6 +86,9 @@ func New(cfg Config) (*Sealer, error) {
 		cfg.BlobPath = func(digest string) string {
 			return filepath.Join(dir, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
 		}
+	}
+	if cfg.Index == nil {
+		cfg.Index = func() Index { return none{io.Discard} }
 	}
 	if cfg.Guard == nil {
 		cfg.Guard = new(local)

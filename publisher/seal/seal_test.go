@@ -2,17 +2,20 @@ package seal
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"apocryph/p2p/oci"
@@ -213,5 +216,48 @@ func TestProgress(t *testing.T) {
 		if want := a.Size + b.Size; last != want || total != want {
 			t.Errorf("%s: ended at %d of %d, want %d", run, last, total, want)
 		}
+	}
+}
+
+// noted is an index that keeps what it read along.
+type noted struct {
+	bytes.Buffer
+	f   *indexed
+	err error
+}
+
+func (n *noted) Commit(_ context.Context, path, digest string) error {
+	data, err := os.ReadFile(path)
+	n.f.mu.Lock()
+	defer n.f.mu.Unlock()
+	if err != nil || !bytes.Equal(data, n.Bytes()) || digestOf(data) != digest {
+		n.f.t.Errorf("%s: was told of %d bytes of %s, and it has %d (%v)", path, n.Len(), digest, len(data), err)
+	}
+	n.f.committed++
+	return n.err
+}
+
+type indexed struct {
+	t         *testing.T
+	mu        sync.Mutex
+	committed int
+}
+
+// TestIndex: a store is told of each blob that is written, byte by byte, and of
+// none that is used again.
+func TestIndex(t *testing.T) {
+	f, seen := newFixture(t), &indexed{t: t}
+	f.cfg.Index = func() Index { return &noted{f: seen} }
+	a, b := layer(oci.MediaTypeLayer, text(3*chunk, "abc")), layer(oci.MediaTypeLayer, text(1, "defg"))
+	for range 2 {
+		f.seal(t, imageOf(a, b, a))
+	}
+	if seen.committed != 2 {
+		t.Errorf("%d blobs were committed, want 2", seen.committed)
+	}
+	broken := errors.New("no room")
+	f.cfg.Index = func() Index { return &noted{f: seen, err: broken} }
+	if _, err := f.Seal(t.Context(), imageOf(layer(oci.MediaTypeLayer, text(2, "x"))), nil); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
 	}
 }
