@@ -10,7 +10,7 @@ GOTEST  := go test -race -shuffle=on -timeout 20m
 FUZZTIME ?= 60s
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 bootstrap: ## install what building and testing need (Debian packages; nothing else is changed)
 	.ci/bootstrap build test
@@ -47,6 +47,10 @@ test: bootstrap build check ## everything that CI runs, from a fresh clone
 	.ci/coverage
 	@test -z "$$(git status --porcelain)" || { git status --short; echo 'the tests left the tree changed'; exit 1; }
 
+e2e-boot: build ## boot a virtual machine with cgroup v2 and a TPM, and deploy in it (about six minutes)
+	.ci/bootstrap boot
+	e2e/boot/run.sh bin/provider bin/publisher
+
 bench: build ## measure, each figure beside its yardstick in the same run
 	e2e/bench.sh
 
@@ -66,4 +70,4 @@ proto-check:
 clean: ## remove what was built
 	rm -rf bin $(RUNC)
 
-.PHONY: help bootstrap bootstrap-build build install demo check test bench fuzz fmt proto proto-check clean
+.PHONY: e2e-boot help bootstrap bootstrap-build build install demo check test bench fuzz fmt proto proto-check clean

@@ -25,8 +25,9 @@ type file struct {
 	digest  string
 	// added is when it was hashed.
 	added time.Time
-	// hashed is what the file was when this process hashed all of it, nil where it
-	// did not.
+	// hashed is what the file was when all of it was hashed, nil where that is not
+	// known for sure. While it is the same, its leaves are sent to who verifies them
+	// without being hashed once more.
 	hashed os.FileInfo
 }
 
@@ -73,6 +74,19 @@ func (x *fileIndex) find(c cid.Cid) (*file, bool) {
 	return f, ok
 }
 
+// around finds the file that a CID is, or is a leaf of.
+func (x *fileIndex) around(c cid.Cid) (*file, bool) {
+	if f, ok := x.find(c); ok {
+		return f, true
+	}
+	k, ok := keyOf(c)
+	if !ok {
+		return nil, false
+	}
+	r, ok := x.leaf(k)
+	return r.file, ok
+}
+
 // loadFiles rebuilds the index. A file that is gone or changed, or whose inner
 // nodes are gone, loses its record: content that is still needed is fetched or
 // added again.
@@ -90,8 +104,12 @@ func (s *Store) loadFiles(ctx context.Context) error {
 		if !filepath.IsAbs(f.path) {
 			f.path = s.path(f.path)
 		}
+		var st os.FileInfo
 		if err == nil {
-			_, err = f.stat()
+			st, err = f.stat()
+		}
+		if rel, relErr := filepath.Rel(s.cfg.Dir, f.path); relErr == nil && filepath.IsLocal(rel) && f.added.Sub(f.modTime) >= racyTime {
+			f.hashed = st // nobody else writes to our own directory
 		}
 		if err == nil {
 			err = s.index(ctx, f)
@@ -159,6 +177,20 @@ func (s *Store) enter(ctx context.Context, f *file) error {
 		return err
 	}
 	return s.index(ctx, f)
+}
+
+// distrust makes the leaves of a file be hashed before they are sent.
+func (s *Store) distrust(ctx context.Context, f *file) {
+	s.files.edit.Lock()
+	defer s.files.edit.Unlock()
+	if now, ok := s.files.find(f.node); !ok || now != f || f.hashed == nil {
+		return
+	}
+	again := *f
+	again.hashed = nil
+	if err := s.index(ctx, &again); err != nil {
+		s.log.Debug("indexing a file again", "path", f.path, "error", err)
+	}
 }
 
 // drop forgets a file. Leaves that it shared with others are found there again.

@@ -35,6 +35,8 @@ const (
 	headMemory = 64 << 10
 	leafMemory = bufferSize
 	dagMemory  = (readAhead + 2) * bufferSize
+	// maxAsked bounds what is remembered of requests; each costs about 150 bytes.
+	maxAsked = 4096
 	// bufferSize holds a leaf and the head of its section.
 	bufferSize = ChunkSize + 4096
 )
@@ -44,6 +46,28 @@ type streams struct {
 	mu    sync.Mutex
 	all   int
 	peers map[peer.ID]int
+	// asked is what was asked for lately, and by whom.
+	asked map[asked]struct{}
+}
+
+type asked struct {
+	by   peer.ID
+	what cid.Cid
+}
+
+// again reports whether a peer asked for this before.
+func (t *streams) again(by peer.ID, what cid.Cid) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := asked{by, what}
+	if _, ok := t.asked[a]; ok {
+		return true
+	}
+	if len(t.asked) >= maxAsked {
+		clear(t.asked) // forgetting costs a check at most
+	}
+	t.asked[a] = struct{}{}
+	return false
 }
 
 func (t *streams) enter(s network.Stream) bool {
@@ -116,6 +140,10 @@ func (s *Store) serve(ctx context.Context, t *streams, st network.Stream) {
 		return
 	}
 	defer st.Scope().ReleaseMemory(memory)
+	if f, ok := s.files.around(req.cid); ok && t.again(st.Conn().RemotePeer(), f.node) {
+		// Whoever asks for a file twice may have found a wrong leaf in it.
+		s.distrust(ctx, f)
+	}
 	if err := s.answer(ctx, st, req); err != nil {
 		log.Debug("content stream broke", "cid", req.cid, "error", err)
 		_ = st.Reset()

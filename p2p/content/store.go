@@ -129,7 +129,7 @@ func New(cfg Config) (*Store, error) {
 		leases:  map[cid.Cid]int{},
 		fetches: map[string]*fetch{},
 		serving: make(chan struct{}),
-		streams: streams{peers: map[peer.ID]int{}},
+		streams: streams{peers: map[peer.ID]int{}, asked: map[asked]struct{}{}},
 		pulls:   map[peer.ID]*pullSlot{},
 		wants:   semaphore.NewWeighted(maxWants),
 	}

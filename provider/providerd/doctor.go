@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,11 +79,19 @@ func checkTEE(cfg Config) Diagnosis {
 
 func checkCgroups() Diagnosis {
 	d := Diagnosis{Name: "cgroups"}
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		d.OK, d.Found = true, "version 2"
+	var missing []string
+	if b, err := os.ReadFile("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		for _, c := range []string{"cpu", "memory", "pids"} {
+			if !slices.Contains(strings.Fields(string(b)), c) {
+				missing = append(missing, c)
+			}
+		}
+		d.OK, d.Found = len(missing) == 0, "version 2"
+		if !d.OK {
+			d.Found, d.Do = "version 2 without "+strings.Join(missing, ", "), "boot without cgroup_disable, with a kernel that has the controllers"
+		}
 		return d
 	}
-	var missing []string
 	for _, c := range []string{"cpu", "memory", "pids", "devices", "freezer"} {
 		if _, err := os.Stat(filepath.Join("/sys/fs/cgroup", c)); err != nil {
 			missing = append(missing, c)
