@@ -113,6 +113,43 @@ type Evidence struct {
 	// never roots.
 	Certificates [][]byte
 	TPM          *TPMQuote
+	// Endorsements are what vendors say of the hardware's state.
+	Endorsements []Endorsement
+	// BootLog is the firmware's event log: in the form of TCG's PC Client
+	// Platform Firmware Profile, 10, for TPM2, and of a CCEL area for TDX.
+	BootLog []byte
+}
+
+// Kind is what an endorsement is about.
+type Kind string
+
+// The kinds of endorsements. TCB info and QE identity are signed JSON of
+// Intel's provisioning certification service, the others DER revocation lists.
+const (
+	TDXTCBInfo    Kind = "tdx-tcb-info"
+	TDXQEIdentity Kind = "tdx-qe-identity"
+	TDXRootCRL    Kind = "tdx-root-crl"
+	TDXPCKCRL     Kind = "tdx-pck-crl"
+	SNPCRL        Kind = "snp-crl"
+)
+
+// Endorsement is a signed statement about hardware, as its vendor publishes it.
+type Endorsement struct {
+	Kind Kind
+	// Body is the exact bytes that were signed or the revocation list.
+	Body []byte
+	// Chain is who signed it, DER, leaf first; empty for revocation lists.
+	Chain [][]byte
+}
+
+// Endorsed returns the endorsement of a kind, and false where there is none.
+func (e Evidence) Endorsed(k Kind) (Endorsement, bool) {
+	for _, x := range e.Endorsements {
+		if x.Kind == k {
+			return x, true
+		}
+	}
+	return Endorsement{}, false
 }
 
 // TPMQuote is a TPM 2.0 quote.

@@ -21,6 +21,12 @@ const (
 	// may cost its verifier one RSA-4096 operation.
 	MaxCertificates = 8
 	MaxCertificate  = 8 << 10
+	// MaxEndorsements and MaxEndorsement (bytes) bound what comes with a report:
+	// Intel's TCB info has about 30 KiB.
+	MaxEndorsements = 8
+	MaxEndorsement  = 128 << 10
+	// MaxBootLog is in bytes; a log with many EFI variables has about 100 KiB.
+	MaxBootLog = 512 << 10
 	// MaxQuoted bounds a TPMS_ATTEST, MaxSignature a TPMT_SIGNATURE, MaxPublic a
 	// TPMT_PUBLIC and MaxCredential each half of an activation, in bytes. The
 	// structures' own limits are lower (TPM 2.0 Part 2, annex A: RSA-4096 keys).
@@ -75,6 +81,8 @@ func (e Evidence) Check() error {
 		f.add("type", fmt.Sprintf("%.32q", string(e.Type)), `"soft", "sev-snp", "tdx" or "tpm2"`)
 	}
 	f.certificates("certificates", e.Certificates)
+	f.endorsements(e.Endorsements)
+	f.size("boot_log", len(e.BootLog), 0, MaxBootLog)
 	if q := e.TPM; q != nil {
 		f.size("tpm.quoted", len(q.Quoted), 1, MaxQuoted)
 		f.size("tpm.signature", len(q.Signature), 1, MaxSignature)
@@ -143,6 +151,25 @@ func (f *faults) certificates(field string, ders [][]byte) {
 	f.count(field, len(ders), MaxCertificates)
 	for i, der := range ders[:min(len(ders), MaxCertificates)] {
 		f.size(fmt.Sprintf("%s[%d]", field, i), len(der), 1, MaxCertificate)
+	}
+}
+
+func (f *faults) endorsements(list []Endorsement) {
+	f.count("endorsements", len(list), MaxEndorsements)
+	seen := map[Kind]bool{}
+	for i, x := range list[:min(len(list), MaxEndorsements)] {
+		field := fmt.Sprintf("endorsements[%d]", i)
+		switch x.Kind {
+		case TDXTCBInfo, TDXQEIdentity, TDXRootCRL, TDXPCKCRL, SNPCRL:
+		default:
+			f.add(field+".kind", fmt.Sprintf("%.32q", string(x.Kind)), "a kind of endorsement of this version")
+		}
+		if seen[x.Kind] {
+			f.add(field+".kind", string(x.Kind)+" again", "one of a kind")
+		}
+		seen[x.Kind] = true
+		f.size(field+".body", len(x.Body), 1, MaxEndorsement)
+		f.certificates(field+".chain", x.Chain)
 	}
 }
 

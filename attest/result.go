@@ -9,8 +9,9 @@ type Result struct {
 	ClaimsDigest [32]byte
 	// Level is the strongest level that the evidence reaches by itself.
 	Level Level
-	// SNP is set for soft and sev-snp evidence, TPM for tpm2.
+	// SNP is set for soft and sev-snp evidence, TDX for tdx, TPM for tpm2.
 	SNP *SNPFacts
+	TDX *TDXFacts
 	TPM *TPMFacts
 	// Checks are those that verification made, in order.
 	Checks []Check
@@ -32,6 +33,34 @@ type SNPFacts struct {
 	ReportedTCB, CommittedTCB, LaunchTCB uint64
 	// RootFingerprint is the SHA-256 of the root certificate (ARK, or the soft CA).
 	RootFingerprint [32]byte
+}
+
+// TDXFacts are the authentic fields of a TDX quote and what Intel says of the
+// platform.
+type TDXFacts struct {
+	// MRTD, MRSEAM and RTMRs are 48 bytes each.
+	MRTD, MRSEAM                       []byte
+	RTMRs                              [4][]byte
+	MRConfigID, MROwner, MROwnerConfig []byte
+	TDAttributes                       [8]byte
+	XFAM                               [8]byte
+	Debug, Migratable                  bool
+	// FMSPC names the kind of platform, hex; PlatformID is the SHA-256 of the PCK
+	// certificate's PPID: the machine.
+	FMSPC      string
+	PlatformID [32]byte
+	// TCBStatus is Intel's word for the worst of platform, module and quoting
+	// enclave, such as "UpToDate" or "OutOfDate"; Advisories are "INTEL-SA-…".
+	TCBStatus  string
+	Advisories []string
+	// TCBDate is that of the level that the platform reaches: what is known since
+	// then is not mended there.
+	TCBDate time.Time
+	// CollateralExpires is the earliest next update of all collateral.
+	CollateralExpires time.Time
+	RootFingerprint   [32]byte
+	// QuoteVersion is 4 or 5.
+	QuoteVersion int
 }
 
 // TPMFacts are the authentic facts of a TPM quote.

@@ -113,6 +113,10 @@ func EvidenceToWire(evidence []Evidence) []*attestpb.Evidence {
 				m.Tpm.Pcrs = append(m.Tpm.Pcrs, &attestpb.Pcr{Bank: p.Bank, Index: p.Index, Value: p.Value})
 			}
 		}
+		m.BootLog = e.BootLog
+		for _, x := range e.Endorsements {
+			m.Endorsements = append(m.Endorsements, &attestpb.Endorsement{Kind: valid(string(x.Kind)), Body: x.Body, Chain: x.Chain})
+		}
 		out = append(out, m)
 	}
 	return out
@@ -133,6 +137,10 @@ func EvidenceFromWire(evidence []*attestpb.Evidence) ([]Evidence, error) {
 			for _, p := range q.GetPcrs()[:min(len(q.GetPcrs()), MaxPCRs+1)] {
 				e.TPM.PCRs = append(e.TPM.PCRs, PCR{Bank: p.GetBank(), Index: p.GetIndex(), Value: p.GetValue()})
 			}
+		}
+		e.BootLog = m.GetBootLog()
+		for _, x := range m.GetEndorsements()[:min(len(m.GetEndorsements()), MaxEndorsements+1)] {
+			e.Endorsements = append(e.Endorsements, Endorsement{Kind: Kind(x.GetKind()), Body: x.GetBody(), Chain: x.GetChain()})
 		}
 		if err := e.Check(); err != nil {
 			return nil, err

@@ -14,6 +14,7 @@ const (
 	WarnNotSecure  = "NOT SECURE"
 	WarnUnverified = "the policy is unverified"
 	WarnNoTCBFloor = "no firmware floor"
+	WarnTCBStatus  = "firmware is not up to date"
 )
 
 // Appraise compares what verification found with the policy. The verdict has
@@ -172,8 +173,10 @@ func (a *appraisal) facts() bool {
 		return a.snp()
 	case attest.LevelTPMIdentity, attest.LevelTPMMeasuredBoot:
 		return a.tpm()
+	case attest.LevelTDX:
+		return a.tdx()
 	}
-	return a.noSet(attest.TDX)
+	return a.missing("evidence")
 }
 
 func (a *appraisal) missing(what string) bool {

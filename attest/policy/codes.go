@@ -15,6 +15,10 @@ const (
 	CodeGuestPolicy = "ATT-053"
 	// CodeTCBFloor: the firmware is older than the policy allows.
 	CodeTCBFloor = "ATT-060"
+	// CodeTCBStatus: the vendor says that the firmware has known holes.
+	CodeTCBStatus = "ATT-061"
+	// CodeTCBGrace: it has had them for longer than the policy tolerates.
+	CodeTCBGrace = "ATT-062"
 	// CodeNoReferenceSet: the policy has nothing to compare this evidence with.
 	CodeNoReferenceSet = "ATT-070"
 	// CodeMeasurement: other software was launched.

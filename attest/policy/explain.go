@@ -89,6 +89,10 @@ func (e *explainer) set(at string, s *ReferenceSet, more bool) {
 		e.tpmSet(s, say)
 		return
 	}
+	if s.TEE == attest.TDX {
+		e.tdxSet(s.TDX, say)
+		return
+	}
 	say("measurement", "what was launched measures %s", alternatives(s.Measurement))
 	if len(s.ChipIDs) > 0 {
 		say("chip_ids", "the chip is %s", alternatives(s.ChipIDs))

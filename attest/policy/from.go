@@ -15,8 +15,8 @@ var bootPCRs = []uint32{0, 2, 4, 7}
 
 // FromResult writes down what providers showed, one reference set each, as an
 // unverified policy. Debugging and migration cannot be written down, so a
-// machine with either fails its own policy. Results that are nil or that this
-// version cannot compare (tdx) are left out; without any, nothing passes.
+// machine with either fails its own policy. Results that are nil are left out;
+// without any, nothing passes.
 func FromResult(results []*attest.Result) *Policy {
 	p := &Policy{Version: 1, Unverified: true, Freshness: Freshness{MaxAge: DefaultMaxAge}}
 	for _, r := range results {
@@ -24,6 +24,8 @@ func FromResult(results []*attest.Result) *Policy {
 		case r == nil:
 		case r.Level == attest.LevelSNP && r.SNP != nil:
 			p.add(fromSNP(r.SNP))
+		case r.Level == attest.LevelTDX && r.TDX != nil:
+			p.add(fromTDX(r.TDX))
 		case r.Level == attest.LevelSoft && r.SNP != nil:
 			p.Dev.SoftCA = withPrint(p.Dev.SoftCA, r.SNP.RootFingerprint)
 			p.add(fromSoft(r.SNP))

@@ -65,6 +65,23 @@ func tpmResult() *attest.Result {
 	return &attest.Result{Claims: claims(), Level: attest.LevelTPMIdentity, Checks: verified(), TPM: f}
 }
 
+func tdxResult() *attest.Result {
+	return &attest.Result{
+		Claims: claims(), Level: attest.LevelTDX, Checks: verified(),
+		TDX: &attest.TDXFacts{
+			MRTD: fill(0x21, 48), MRSEAM: fill(0x22, 48), RTMRs: [4][]byte{fill(0x30, 48), fill(0x31, 48), fill(0x32, 48), make([]byte, 48)},
+			TCBStatus: "UpToDate", TCBDate: now.Add(-time.Hour), PlatformID: print32(0x70), FMSPC: "50806f000000", Advisories: []string{"INTEL-SA-00001"},
+		},
+	}
+}
+
+// tdx is a TDX result with one fact changed.
+func tdx(f func(*attest.TDXFacts)) *attest.Result {
+	r := tdxResult()
+	f(r.TDX)
+	return r
+}
+
 // The policies that accept the results above.
 var (
 	snpPolicy = `version: 3
@@ -86,6 +103,20 @@ reference:
   - {name: laptop, tee: soft, measurement: ["` + hex96(0x11) + `"], guest_policy: {smt: true}}
 dev:
   soft_ca: ["sha256:` + hex64(0x50) + `"]
+`
+	tdxPolicy = `version: 1
+trust: {levels: [tdx]}
+reference:
+  - name: rapids
+    tee: tdx
+    mrtd: ["` + hex96(0x21) + `"]
+    mrseam: ["` + hex96(0x22) + `"]
+    rtmrs:
+      0: ["` + hex96(0x30) + `"]
+      1: ["` + hex96(0x31) + `"]
+      2: ["` + hex96(0x32) + `"]
+    tcb: {status: [UpToDate, SWHardeningNeeded], grace: 336h}
+    platforms: ["sha256:` + hex64(0x70) + `"]
 `
 	tpmPolicy = `version: 1
 trust:

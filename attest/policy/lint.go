@@ -116,6 +116,9 @@ func (l *linter) set(at string, s *ReferenceSet) {
 	if s.TEE == attest.SEVSNP && (s.MinTCB == nil || *s.MinTCB == TCB{}) {
 		l.add(SeverityError, at+".min_tcb", "no firmware floor: firmware with known holes would be accepted")
 	}
+	if s.TEE == attest.TDX {
+		l.tdxSet(at, s.TDX)
+	}
 	if s.PCRs == nil {
 		return
 	}

@@ -99,15 +99,22 @@ func (w *writer) set(s *ReferenceSet) {
 		w.line(2, "pcrs:")
 		w.line(3, "bank: %s", q.Bank)
 		w.line(3, "values:")
-		for _, i := range q.indexes() {
-			if len(q.Values[i]) == 0 {
-				// A fault must stay one, not turn into a demand less.
-				w.line(4, "%d: []", i)
-			}
-			w.list(4, fmt.Sprint(i), plain(q.Values[i]))
-		}
+		w.registers(4, q.Values)
 	}
 	w.list(2, "ek", prints(s.EK))
+	if s.TDX != nil {
+		w.tdx(s.TDX)
+	}
+}
+
+func (w *writer) registers(depth int, values map[uint32][][]byte) {
+	for _, i := range (&PCRs{Values: values}).indexes() {
+		if len(values[i]) == 0 {
+			// A fault must stay one, not turn into a demand less.
+			w.line(depth, "%d: []", i)
+		}
+		w.list(depth, fmt.Sprint(i), plain(values[i]))
+	}
 }
 
 func prints(list [][32]byte) []string {

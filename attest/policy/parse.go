@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"regexp"
 	"slices"
@@ -138,7 +137,7 @@ func (d *decoder) policy(n *yaml.Node) *Policy {
 
 func (d *decoder) referenceSet(n *yaml.Node, path string) ReferenceSet {
 	var s ReferenceSet
-	f := d.mapping(n, path, "name", "tee", "measurement", "chip_ids", "min_tcb", "guest_policy", "vmpl", "pcrs", "ek")
+	f := d.mapping(n, path, append([]string{"name", "tee", "measurement", "chip_ids", "min_tcb", "guest_policy", "vmpl", "pcrs", "ek"}, tdxFields...)...)
 	if v := f["name"]; v != nil {
 		s.Name, _ = d.text(v, path+".name")
 	}
@@ -163,6 +162,7 @@ func (d *decoder) referenceSet(n *yaml.Node, path string) ReferenceSet {
 		s.PCRs = d.pcrs(v, path+".pcrs")
 	}
 	s.EK = d.fingerprints(f["ek"], path+".ek")
+	s.TDX = d.tdx(f, path)
 	return s
 }
 
@@ -189,22 +189,27 @@ func (d *decoder) tcb(n *yaml.Node, path string) *TCB {
 }
 
 func (d *decoder) pcrs(n *yaml.Node, path string) *PCRs {
-	q := &PCRs{Values: map[uint32][][]byte{}}
+	q := &PCRs{}
 	f := d.mapping(n, path, "bank", "values")
 	if v := f["bank"]; v != nil {
 		q.Bank, _ = d.text(v, path+".bank")
 	}
 	if v := f["values"]; v != nil {
-		d.entries(v, path+".values", func(key, value *yaml.Node) {
-			at := fmt.Sprintf("%s.values.%s", path, key.Value)
-			i, ok := d.integer(key, printable(at), 0, maxPCR)
-			if !ok {
-				return
-			}
-			q.Values[uint32(i)] = append(q.Values[uint32(i)], d.values(value, at, "hexadecimal digits")...)
-		})
+		q.Values = d.registers(v, path+".values", maxPCR, "hexadecimal digits")
 	}
 	return q
+}
+
+// registers reads the accepted values of registers by number.
+func (d *decoder) registers(n *yaml.Node, path string, last int, want string) map[uint32][][]byte {
+	list := map[uint32][][]byte{}
+	d.entries(n, path, func(key, value *yaml.Node) {
+		at := path + "." + key.Value
+		if i, ok := d.integer(key, printable(at), 0, last); ok {
+			list[uint32(i)] = append(list[uint32(i)], d.values(value, at, want)...)
+		}
+	})
+	return list
 }
 
 func (d *decoder) offer(n *yaml.Node) *Offer {

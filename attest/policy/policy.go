@@ -56,7 +56,7 @@ type Freshness struct {
 type ReferenceSet struct {
 	// Name is for people; letters, digits, dot, dash and underscore.
 	Name string
-	// TEE is sev-snp, soft or tpm2.
+	// TEE is sev-snp, tdx, soft or tpm2.
 	TEE attest.Type
 
 	// Measurement are the accepted launch measurements, 48 bytes each (sev-snp, soft).
@@ -76,6 +76,9 @@ type ReferenceSet struct {
 	// EK are the accepted machines: SHA-256 of the endorsement key's
 	// SubjectPublicKeyInfo; empty means any under an EK root (tpm2).
 	EK [][32]byte
+
+	// TDX has what only a set for tdx demands; nil in all others.
+	TDX *TDX
 }
 
 // GuestPolicy limits the policy that a guest was launched with. Debugging and
@@ -196,6 +199,8 @@ func (s *ReferenceSet) level() attest.Level {
 	switch s.TEE {
 	case attest.SEVSNP:
 		return attest.LevelSNP
+	case attest.TDX:
+		return attest.LevelTDX
 	case attest.Soft:
 		return attest.LevelSoft
 	case attest.TPM2:

@@ -59,7 +59,7 @@ func TestAccessors(t *testing.T) {
 
 func TestMarshalIsCanonical(t *testing.T) {
 	for name, text := range map[string]string{
-		"snp": "unverified: true\n" + snpPolicy, "soft": softPolicy, "tpm": tpmPolicy, "identity": identityPolicy,
+		"snp": "unverified: true\n" + snpPolicy, "soft": softPolicy, "tpm": tpmPolicy, "identity": identityPolicy, "tdx": tdxPolicy,
 		"builtin": string(policy.Builtin().Marshal()),
 		"turin":   edit(t, edit(t, snpPolicy, "{bootloader: 4", "{fmc: 2, bootloader: 4"), "guest_policy: {smt: true}", "vmpl: 1"),
 	} {
@@ -168,8 +168,11 @@ func TestFromResult(t *testing.T) {
 	}
 	bare := tpmResult()
 	bare.TPM.PCRs, bare.TPM.EKRootFingerprint = bare.TPM.PCRs[8:], [32]byte{}
-	tdx := snpResult()
-	tdx.Level = attest.LevelTDX
+	tdx := tdxResult()
+	later := tdxResult()
+	later.TDX.RTMRs[3] = fill(9, 48)
+	otherBoot := tdxResult()
+	otherBoot.TDX.RTMRs[2] = fill(9, 48)
 	for name, tt := range map[string]struct {
 		results  []*attest.Result
 		affirmed []*attest.Result
@@ -183,7 +186,8 @@ func TestFromResult(t *testing.T) {
 		"tpm":        {[]*attest.Result{tpmResult()}, []*attest.Result{tpmResult()}, []*attest.Result{softResult(), snpResult(), sha384, bare}},
 		"tpm sha384": {[]*attest.Result{sha384}, []*attest.Result{sha384}, []*attest.Result{tpmResult()}},
 		"tpm bare":   {[]*attest.Result{bare}, []*attest.Result{bare, tpmResult()}, []*attest.Result{snpResult()}},
-		"mixed":      {[]*attest.Result{nil, tpmResult(), snpResult(), tdx}, []*attest.Result{tpmResult(), snpResult()}, []*attest.Result{softResult(), tdx}},
+		"mixed":      {[]*attest.Result{nil, tpmResult(), snpResult(), tdx}, []*attest.Result{tpmResult(), snpResult(), tdx}, []*attest.Result{softResult(), otherBoot}},
+		"tdx":        {[]*attest.Result{tdx}, []*attest.Result{tdx, later}, []*attest.Result{snpResult(), otherBoot}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := policy.FromResult(tt.results)

@@ -16,7 +16,7 @@ func TestExplainGolden(t *testing.T) {
 	faulty := *parse(t, snpPolicy)
 	faulty.Reference = append(faulty.Reference, policy.ReferenceSet{Name: "any", TEE: attest.SEVSNP})
 	for name, p := range map[string]*policy.Policy{
-		"snp": parse(t, "unverified: true\n"+snpPolicy), "soft": parse(t, softPolicy), "tpm": parse(t, tpmPolicy), "identity": parse(t, identityPolicy),
+		"snp": parse(t, "unverified: true\n"+snpPolicy), "soft": parse(t, softPolicy), "tpm": parse(t, tpmPolicy), "identity": parse(t, identityPolicy), "tdx": parse(t, tdxPolicy),
 		"root":    parse(t, edit(t, edit(t, tpmPolicy, "    ek: [\"sha256:"+hex64(0xe1)+"\"]\n", ""), "        7:", "        12:")),
 		"builtin": policy.Builtin(), "zero": {}, "nil": nil, "faulty": &faulty,
 	} {
@@ -68,6 +68,13 @@ func TestLint(t *testing.T) {
 			"warning: line 13: reference[0].pcrs.values.14: the pod log", "values.14: the value of a register that nothing", "values.14: the value of a register that nothing",
 			"warning: line 11: reference[0].pcrs.values: register 7 (secure boot) is not pinned",
 		}},
+		"tdx": {
+			parse(t, edit(t, edit(t, tdxPolicy, "      2:", "      3:"), "SWHardeningNeeded", "OutOfDate")),
+			[]string{
+				"offer: any price", "warning: line 11: reference[0].rtmrs.3: the pod log", "warning: line 8: reference[0].rtmrs: register 2 (command line and initial disk) is not pinned",
+				"error: line 12: reference[0].tcb.status[1]: no firmware floor", "warning: line 12: reference[0].tcb.grace: firmware with known holes is accepted for 336h",
+			},
+		},
 		"reset":    {reset, []string{"error: line 11: reference[0].pcrs.values.16: got register 16", "warning", "warning"}},
 		"anything": {anything, []string{"error: line 7: reference[0].measurement: got nothing"}},
 	} {

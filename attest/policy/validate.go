@@ -84,14 +84,8 @@ func (v *validator) trust() {
 	}
 	for i, l := range t.Levels {
 		at := fmt.Sprintf("trust.levels[%d]", i)
-		switch {
-		case !slices.Contains(levelNames(), string(l)):
-			want := "one of " + strings.Join(levelNames(), ", ")
-			if near := nearest(string(l), levelNames()); near != "" {
-				want = near
-			}
-			v.fault(at, quote(string(l)), want)
-		case slices.Contains(t.Levels[:i], l):
+		v.oneOf(at, string(l), levelNames())
+		if slices.Contains(t.Levels[:i], l) && slices.Contains(levelNames(), string(l)) {
 			v.fault(at, quote(string(l))+" a second time", "each level once")
 		}
 	}

@@ -3,7 +3,9 @@ package policy
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"apocryph/attest"
 )
@@ -15,10 +17,9 @@ func (v *validator) set(s *ReferenceSet, at string) {
 	case attest.TPM2:
 		v.tpmSet(s, at)
 	case attest.TDX:
-		v.fault(at+".tee", quote(string(s.TEE)), "sev-snp, tpm2 or soft: reference values of tdx are not known to this version")
-		return
+		v.tdxSet(s, at)
 	default:
-		v.fault(at+".tee", quote(string(s.TEE)), "sev-snp, tpm2 or soft")
+		v.fault(at+".tee", quote(string(s.TEE)), "sev-snp, tdx, tpm2 or soft")
 		return
 	}
 	if l := s.level(); len(v.p.Trust.Levels) > 0 && !v.p.accepts(l) {
@@ -35,12 +36,50 @@ func (v *validator) snpSet(s *ReferenceSet, at string) {
 	if s.VMPL < 0 || s.VMPL > maxVMPL {
 		v.fault(at+".vmpl", strconv.Itoa(s.VMPL), "0 to 3")
 	}
-	if s.PCRs != nil {
-		v.fault(at+".pcrs", "a field of tpm2", fmt.Sprintf("no such field in a set for %s", s.TEE))
+	v.foreign(at, s, attest.SEVSNP)
+}
+
+// foreign refuses the fields of other kinds of sets: a demand that is never
+// looked at would be none.
+func (v *validator) foreign(at string, s *ReferenceSet, kind attest.Type) {
+	t := s.TDX
+	if t == nil {
+		t = &TDX{}
 	}
-	if len(s.EK) > 0 {
-		v.fault(at+".ek", "a field of tpm2", fmt.Sprintf("no such field in a set for %s", s.TEE))
+	for _, f := range []struct {
+		name string
+		set  bool
+		of   attest.Type
+	}{
+		{"measurement", len(s.Measurement) > 0, attest.SEVSNP},
+		{"chip_ids", len(s.ChipIDs) > 0, attest.SEVSNP},
+		{"min_tcb", s.MinTCB != nil, attest.SEVSNP},
+		{"guest_policy", s.GuestPolicy != GuestPolicy{}, attest.SEVSNP},
+		{"vmpl", s.VMPL != 0, attest.SEVSNP},
+		{"pcrs", s.PCRs != nil, attest.TPM2},
+		{"ek", len(s.EK) > 0, attest.TPM2},
+		{"mrtd", len(t.MRTD) > 0, attest.TDX},
+		{"mrseam", len(t.MRSEAM) > 0, attest.TDX},
+		{"rtmrs", len(t.RTMRs) > 0, attest.TDX},
+		{"tcb", len(t.Status) > 0 || t.Grace != 0, attest.TDX},
+		{"platforms", len(t.Platforms) > 0, attest.TDX},
+	} {
+		if f.set && f.of != kind {
+			v.fault(at+"."+f.name, "a field of "+string(f.of), fmt.Sprintf("no such field in a set for %s", s.TEE))
+		}
 	}
+}
+
+// oneOf refuses a word that is none of a few, and guesses which was meant.
+func (v *validator) oneOf(field, got string, words []string) {
+	if slices.Contains(words, got) {
+		return
+	}
+	want := "one of " + strings.Join(words, ", ")
+	if near := nearest(got, words); near != "" {
+		want = near
+	}
+	v.fault(field, quote(got), want)
 }
 
 func (v *validator) sized(field string, list [][]byte, size int) {
@@ -56,20 +95,7 @@ func (v *validator) sized(field string, list [][]byte, size int) {
 }
 
 func (v *validator) tpmSet(s *ReferenceSet, at string) {
-	for _, f := range []struct {
-		name string
-		set  bool
-	}{
-		{"measurement", len(s.Measurement) > 0},
-		{"chip_ids", len(s.ChipIDs) > 0},
-		{"min_tcb", s.MinTCB != nil},
-		{"guest_policy", s.GuestPolicy != GuestPolicy{}},
-		{"vmpl", s.VMPL != 0},
-	} {
-		if f.set {
-			v.fault(at+"."+f.name, "a field of sev-snp", "no such field in a set for tpm2")
-		}
-	}
+	v.foreign(at, s, attest.TPM2)
 	v.fingerprints(at+".ek", s.EK)
 	if len(s.EK) == 0 && len(v.p.Trust.EKRoots) == 0 {
 		v.fault(at+".ek", "nothing", "a pinned machine here, or a root in trust.ek_roots: else any program can pretend to be a TPM")

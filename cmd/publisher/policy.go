@@ -19,9 +19,10 @@ func newPolicy(g *globals) *cobra.Command {
 		Long: "Write, check and explain policy files: what a provider must prove before it gets an app.",
 		Example: `  publisher policy init --from PROVIDER -o policy.yaml
   publisher policy lint policy.yaml
-  publisher policy explain policy.yaml`,
+  publisher policy explain policy.yaml
+  publisher policy diff policy.yaml.old policy.yaml`,
 	}
-	cmd.AddCommand(newPolicyInit(g), newPolicyLint(g), newPolicyExplain(g))
+	cmd.AddCommand(newPolicyInit(g), newPolicyLint(g), newPolicyExplain(g), newPolicyDiff(g))
 	return cmd
 }
 
@@ -148,6 +149,38 @@ func newPolicyExplain(g *globals) *cobra.Command {
 			}
 			for _, l := range lines {
 				fmt.Fprintln(g.app.Stdout, l)
+			}
+			return nil
+		},
+	}
+}
+
+func newPolicyDiff(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "diff OLD NEW", Short: "Say which demands two policies do not share",
+		Long: `Say which demands two policies do not share, in words: what only OLD demands has a
+minus in front, what only NEW demands a plus. Comments, order and places in the
+file make no difference.`,
+		Example:           "  publisher policy diff policy.yaml.old policy.yaml",
+		ValidArgsFunction: cli.YAMLFiles,
+		RunE: func(_ *cobra.Command, args []string) error {
+			before, _, err := readPolicy(args[0])
+			if err != nil {
+				return err
+			}
+			after, _, err := readPolicy(args[1])
+			if err != nil {
+				return err
+			}
+			changes := policy.Diff(before, after)
+			g.app.Result(struct {
+				Changes []string `json:"changes"`
+			}{append([]string{}, changes...)})
+			if g.app.JSON {
+				return nil
+			}
+			for _, c := range changes {
+				fmt.Fprintln(g.app.Stdout, c)
 			}
 			return nil
 		},

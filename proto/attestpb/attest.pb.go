@@ -509,8 +509,13 @@ type Evidence struct {
 	// report is the raw hardware report or quote (not for tpm2).
 	Report []byte `protobuf:"bytes,2,opt,name=report,proto3" json:"report,omitempty"`
 	// certificates are endorsements that came with it, DER, leaf first.
-	Certificates  [][]byte  `protobuf:"bytes,3,rep,name=certificates,proto3" json:"certificates,omitempty"`
-	Tpm           *TpmQuote `protobuf:"bytes,4,opt,name=tpm,proto3" json:"tpm,omitempty"`
+	Certificates [][]byte  `protobuf:"bytes,3,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	Tpm          *TpmQuote `protobuf:"bytes,4,opt,name=tpm,proto3" json:"tpm,omitempty"`
+	// endorsements are what others signed about the hardware's state.
+	Endorsements []*Endorsement `protobuf:"bytes,5,rep,name=endorsements,proto3" json:"endorsements,omitempty"`
+	// boot_log is the firmware's event log: a TCG PC Client log for tpm2, a CCEL
+	// area's for tdx.
+	BootLog       []byte `protobuf:"bytes,6,opt,name=boot_log,json=bootLog,proto3" json:"boot_log,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -573,6 +578,84 @@ func (x *Evidence) GetTpm() *TpmQuote {
 	return nil
 }
 
+func (x *Evidence) GetEndorsements() []*Endorsement {
+	if x != nil {
+		return x.Endorsements
+	}
+	return nil
+}
+
+func (x *Evidence) GetBootLog() []byte {
+	if x != nil {
+		return x.BootLog
+	}
+	return nil
+}
+
+// Endorsement is a signed statement about hardware, as its vendor publishes it.
+type Endorsement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// kind is "tdx-tcb-info", "tdx-qe-identity", "tdx-root-crl", "tdx-pck-crl" or "snp-crl".
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// body is the exact JSON, or a DER revocation list.
+	Body []byte `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
+	// chain is who signed it, DER, leaf first; empty for revocation lists.
+	Chain         [][]byte `protobuf:"bytes,3,rep,name=chain,proto3" json:"chain,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Endorsement) Reset() {
+	*x = Endorsement{}
+	mi := &file_attest_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Endorsement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Endorsement) ProtoMessage() {}
+
+func (x *Endorsement) ProtoReflect() protoreflect.Message {
+	mi := &file_attest_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Endorsement.ProtoReflect.Descriptor instead.
+func (*Endorsement) Descriptor() ([]byte, []int) {
+	return file_attest_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Endorsement) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Endorsement) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *Endorsement) GetChain() [][]byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
 type TpmQuote struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// quoted is a TPMS_ATTEST, signature a TPMT_SIGNATURE.
@@ -587,7 +670,7 @@ type TpmQuote struct {
 
 func (x *TpmQuote) Reset() {
 	*x = TpmQuote{}
-	mi := &file_attest_proto_msgTypes[7]
+	mi := &file_attest_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -599,7 +682,7 @@ func (x *TpmQuote) String() string {
 func (*TpmQuote) ProtoMessage() {}
 
 func (x *TpmQuote) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[7]
+	mi := &file_attest_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -612,7 +695,7 @@ func (x *TpmQuote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TpmQuote.ProtoReflect.Descriptor instead.
 func (*TpmQuote) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{7}
+	return file_attest_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TpmQuote) GetQuoted() []byte {
@@ -655,7 +738,7 @@ type Pcr struct {
 
 func (x *Pcr) Reset() {
 	*x = Pcr{}
-	mi := &file_attest_proto_msgTypes[8]
+	mi := &file_attest_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -667,7 +750,7 @@ func (x *Pcr) String() string {
 func (*Pcr) ProtoMessage() {}
 
 func (x *Pcr) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[8]
+	mi := &file_attest_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -680,7 +763,7 @@ func (x *Pcr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pcr.ProtoReflect.Descriptor instead.
 func (*Pcr) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{8}
+	return file_attest_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Pcr) GetBank() string {
@@ -740,7 +823,7 @@ type Claims struct {
 
 func (x *Claims) Reset() {
 	*x = Claims{}
-	mi := &file_attest_proto_msgTypes[9]
+	mi := &file_attest_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +835,7 @@ func (x *Claims) String() string {
 func (*Claims) ProtoMessage() {}
 
 func (x *Claims) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[9]
+	mi := &file_attest_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +848,7 @@ func (x *Claims) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claims.ProtoReflect.Descriptor instead.
 func (*Claims) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{9}
+	return file_attest_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Claims) GetPurpose() Purpose {
@@ -906,7 +989,7 @@ type PodClaims struct {
 
 func (x *PodClaims) Reset() {
 	*x = PodClaims{}
-	mi := &file_attest_proto_msgTypes[10]
+	mi := &file_attest_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -918,7 +1001,7 @@ func (x *PodClaims) String() string {
 func (*PodClaims) ProtoMessage() {}
 
 func (x *PodClaims) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[10]
+	mi := &file_attest_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -931,7 +1014,7 @@ func (x *PodClaims) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodClaims.ProtoReflect.Descriptor instead.
 func (*PodClaims) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{10}
+	return file_attest_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PodClaims) GetPodId() string {
@@ -974,7 +1057,7 @@ type ImageClaims struct {
 
 func (x *ImageClaims) Reset() {
 	*x = ImageClaims{}
-	mi := &file_attest_proto_msgTypes[11]
+	mi := &file_attest_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -986,7 +1069,7 @@ func (x *ImageClaims) String() string {
 func (*ImageClaims) ProtoMessage() {}
 
 func (x *ImageClaims) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[11]
+	mi := &file_attest_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -999,7 +1082,7 @@ func (x *ImageClaims) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageClaims.ProtoReflect.Descriptor instead.
 func (*ImageClaims) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{11}
+	return file_attest_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ImageClaims) GetContainer() string {
@@ -1052,12 +1135,18 @@ const file_attest_proto_rawDesc = "" +
 	"\fAttestResult\x12\x16\n" +
 	"\x06claims\x18\x01 \x01(\fR\x06claims\x121\n" +
 	"\bevidence\x18\x02 \x03(\v2\x15.apocryph.v0.EvidenceR\bevidence\x12.\n" +
-	"\x05offer\x18\x03 \x01(\v2\x18.apocryph.v0.SignedOfferR\x05offer\"\x83\x01\n" +
+	"\x05offer\x18\x03 \x01(\v2\x18.apocryph.v0.SignedOfferR\x05offer\"\xdc\x01\n" +
 	"\bEvidence\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
 	"\x06report\x18\x02 \x01(\fR\x06report\x12\"\n" +
 	"\fcertificates\x18\x03 \x03(\fR\fcertificates\x12'\n" +
-	"\x03tpm\x18\x04 \x01(\v2\x15.apocryph.v0.TpmQuoteR\x03tpm\"\x91\x01\n" +
+	"\x03tpm\x18\x04 \x01(\v2\x15.apocryph.v0.TpmQuoteR\x03tpm\x12<\n" +
+	"\fendorsements\x18\x05 \x03(\v2\x18.apocryph.v0.EndorsementR\fendorsements\x12\x19\n" +
+	"\bboot_log\x18\x06 \x01(\fR\abootLog\"K\n" +
+	"\vEndorsement\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\x12\x14\n" +
+	"\x05chain\x18\x03 \x03(\fR\x05chain\"\x91\x01\n" +
 	"\bTpmQuote\x12\x16\n" +
 	"\x06quoted\x18\x01 \x01(\fR\x06quoted\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12$\n" +
@@ -1119,7 +1208,7 @@ func file_attest_proto_rawDescGZIP() []byte {
 }
 
 var file_attest_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_attest_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_attest_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_attest_proto_goTypes = []any{
 	(Purpose)(0),                       // 0: apocryph.v0.Purpose
 	(*AttestRequest)(nil),              // 1: apocryph.v0.AttestRequest
@@ -1129,34 +1218,36 @@ var file_attest_proto_goTypes = []any{
 	(*TpmIdentity)(nil),                // 5: apocryph.v0.TpmIdentity
 	(*AttestResult)(nil),               // 6: apocryph.v0.AttestResult
 	(*Evidence)(nil),                   // 7: apocryph.v0.Evidence
-	(*TpmQuote)(nil),                   // 8: apocryph.v0.TpmQuote
-	(*Pcr)(nil),                        // 9: apocryph.v0.Pcr
-	(*Claims)(nil),                     // 10: apocryph.v0.Claims
-	(*PodClaims)(nil),                  // 11: apocryph.v0.PodClaims
-	(*ImageClaims)(nil),                // 12: apocryph.v0.ImageClaims
-	(*capacitypb.CapacityRequest)(nil), // 13: apocryph.v0.CapacityRequest
-	(*statuspb.Status)(nil),            // 14: apocryph.v0.Status
-	(*capacitypb.SignedOffer)(nil),     // 15: apocryph.v0.SignedOffer
+	(*Endorsement)(nil),                // 8: apocryph.v0.Endorsement
+	(*TpmQuote)(nil),                   // 9: apocryph.v0.TpmQuote
+	(*Pcr)(nil),                        // 10: apocryph.v0.Pcr
+	(*Claims)(nil),                     // 11: apocryph.v0.Claims
+	(*PodClaims)(nil),                  // 12: apocryph.v0.PodClaims
+	(*ImageClaims)(nil),                // 13: apocryph.v0.ImageClaims
+	(*capacitypb.CapacityRequest)(nil), // 14: apocryph.v0.CapacityRequest
+	(*statuspb.Status)(nil),            // 15: apocryph.v0.Status
+	(*capacitypb.SignedOffer)(nil),     // 16: apocryph.v0.SignedOffer
 }
 var file_attest_proto_depIdxs = []int32{
 	0,  // 0: apocryph.v0.AttestRequest.purpose:type_name -> apocryph.v0.Purpose
-	13, // 1: apocryph.v0.AttestRequest.capacity:type_name -> apocryph.v0.CapacityRequest
+	14, // 1: apocryph.v0.AttestRequest.capacity:type_name -> apocryph.v0.CapacityRequest
 	4,  // 2: apocryph.v0.AttestResponse.event:type_name -> apocryph.v0.AttestEvent
 	6,  // 3: apocryph.v0.AttestResponse.result:type_name -> apocryph.v0.AttestResult
-	14, // 4: apocryph.v0.AttestResponse.error:type_name -> apocryph.v0.Status
+	15, // 4: apocryph.v0.AttestResponse.error:type_name -> apocryph.v0.Status
 	5,  // 5: apocryph.v0.AttestEvent.tpm_identity:type_name -> apocryph.v0.TpmIdentity
 	7,  // 6: apocryph.v0.AttestResult.evidence:type_name -> apocryph.v0.Evidence
-	15, // 7: apocryph.v0.AttestResult.offer:type_name -> apocryph.v0.SignedOffer
-	8,  // 8: apocryph.v0.Evidence.tpm:type_name -> apocryph.v0.TpmQuote
-	9,  // 9: apocryph.v0.TpmQuote.pcrs:type_name -> apocryph.v0.Pcr
-	0,  // 10: apocryph.v0.Claims.purpose:type_name -> apocryph.v0.Purpose
-	11, // 11: apocryph.v0.Claims.pod:type_name -> apocryph.v0.PodClaims
-	12, // 12: apocryph.v0.PodClaims.images:type_name -> apocryph.v0.ImageClaims
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	16, // 7: apocryph.v0.AttestResult.offer:type_name -> apocryph.v0.SignedOffer
+	9,  // 8: apocryph.v0.Evidence.tpm:type_name -> apocryph.v0.TpmQuote
+	8,  // 9: apocryph.v0.Evidence.endorsements:type_name -> apocryph.v0.Endorsement
+	10, // 10: apocryph.v0.TpmQuote.pcrs:type_name -> apocryph.v0.Pcr
+	0,  // 11: apocryph.v0.Claims.purpose:type_name -> apocryph.v0.Purpose
+	12, // 12: apocryph.v0.Claims.pod:type_name -> apocryph.v0.PodClaims
+	13, // 13: apocryph.v0.PodClaims.images:type_name -> apocryph.v0.ImageClaims
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_attest_proto_init() }
@@ -1178,7 +1269,7 @@ func file_attest_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_attest_proto_rawDesc), len(file_attest_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
