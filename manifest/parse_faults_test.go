@@ -164,7 +164,7 @@ func TestParseFaults(t *testing.T) {
 		{"mount of root", one("volumes: [{type: emptyDir, path: /}]"), `path: got "/"`},
 		{"mount with dots", one("volumes: [{type: emptyDir, path: /a/../b}]"), "want an absolute path"},
 		{"mount of proc", one("volumes: [{type: emptyDir, path: /proc}]"), "outside of /proc"},
-		{"mount in sys", one("volumes: [{type: emptyDir, path: /sys/fs}]"), "outside of /proc"},
+		{"mount in sys", one("volumes: [{type: emptyDir, path: /sys/fs}]"), "outside of /sys"},
 		{"mount in mount", one("volumes: [{type: emptyDir, path: /a}, {type: emptyDir, path: /a/b}]"), `volumes[1].path: got "/a/b", want a path apart`},
 		{"mount around mount", one("volumes: [{type: emptyDir, path: /a/b}, {type: emptyDir, path: /a}]"), `volumes[1].path: got "/a"`},
 		{"writable secret", one("volumes: [{type: secret, source: s, path: /a, readOnly: false}]"), "readOnly: got false, want true"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"apocryph/proto/status"
 )
@@ -109,10 +110,6 @@ func (v *validator) volumes(list []Volume) {
 	}
 }
 
-// kernelDirs are made by the runtime; a volume there would hide devices or
-// break the confinement that relies on them.
-var kernelDirs = []string{"/proc", "/sys", "/dev"}
-
 func (v *validator) mounts(at string, list []Mount, volumes []Volume) {
 	if len(list) > MaxVolumes {
 		v.addf(at+".volumes", strconv.Itoa(len(list)), "at most %d", MaxVolumes)
@@ -131,10 +128,11 @@ func (v *validator) mounts(at string, list []Mount, volumes []Volume) {
 			v.addf(field+".path", quoted(mount.Path), `an absolute path without "." or "..", below /`)
 			continue
 		}
-		for _, dir := range kernelDirs {
-			if within(mount.Path, dir) {
-				v.addf(field+".path", quoted(mount.Path), "a path outside of /proc, /sys and /dev")
-			}
+		if own := Reserved(mount.Path); own != "" {
+			v.addf(field+".path", quoted(mount.Path), "a path outside of %s, which is the runtime's own", own)
+		}
+		if strings.ContainsAny(mount.Path, ":,") {
+			v.addf(field+".path", quoted(mount.Path), `a path without ":" and ",", which mount options are parted by`)
 		}
 		for _, other := range list[:i] {
 			if isCleanPath(other.Path) && (within(mount.Path, other.Path) || within(other.Path, mount.Path)) {

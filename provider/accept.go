@@ -36,7 +36,7 @@ func (s *Service) accept(ctx context.Context, want Record, m *manifest.Manifest,
 		return nil, 0, status.New(status.NotFound, "pod.unknown", "this provider has no pod %q of yours to update", want.Name).
 			WithHint("create it instead")
 	}
-	acquired, err := p.acquireFor(ctx, want.RequestID)
+	acquired, err := p.acquire(ctx, want.RequestID)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -77,7 +77,7 @@ func (s *Service) place(ctx context.Context, p *pod, want Record, m *manifest.Ma
 		if err != nil {
 			return 0, err
 		}
-		return 0, shortOf(o)
+		return 0, o.Short()
 	}
 	want.Endpoints, want.Revision, want.Obsolete = endpoints, have.Revision+1, have.Obsolete
 	if !have.Created.IsZero() {
@@ -193,21 +193,6 @@ func (s *Service) mayAdd(publisher PublisherID) error {
 			WithHint("choose another provider")
 	}
 	return nil
-}
-
-// shortOf turns an offer that falls short into the refusal that names why.
-func shortOf(o offer.Offer) error {
-	if o.Available {
-		return nil
-	}
-	e := status.New(status.ResourceExhausted, "capacity", "this provider cannot hold the pod")
-	for _, r := range o.Resources {
-		if !r.Offered {
-			e.Reason, e.Detail = "capacity."+r.Resource, r.Reason
-			e.Faults = append(e.Faults, status.Fault{Field: r.Resource, Got: r.Available + " available", Want: r.Requested})
-		}
-	}
-	return e
 }
 
 // forget takes a pod out of the table that did not come to have a record. The

@@ -95,29 +95,20 @@ func instanceID(pod PodID, revision uint64, replica uint32) InstanceID {
 	return InstanceID(fmt.Sprintf("%s-%d-%d", pod, revision, replica))
 }
 
-// acquire makes the caller the only one who changes the pod.
-func (p *pod) acquire() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.busy || p.removed {
-		return false
-	}
-	p.busy = true
-	return true
-}
-
-// acquireFor is acquire for an order. Where the same order holds the pod
-// already, since its publisher sent it again on another stream, it waits for
-// what comes of that.
-func (p *pod) acquireFor(ctx context.Context, request [16]byte) (bool, error) {
+// acquire makes a request the only one who changes the pod, and reports whether
+// it is. It waits for the driver, who holds the pod for moments, and for the
+// same order, whose publisher sent it again on another stream; request is zero
+// for what is no order. Another order that is being placed is not waited for.
+func (p *pod) acquire(ctx context.Context, request [16]byte) (bool, error) {
 	for {
 		p.mu.Lock()
-		free, same, changed := !p.busy && !p.removed, p.busy && p.placing == request, p.changed
+		free, changed := !p.busy && !p.removed, p.changed
+		brief := p.busy && (p.placing == request || p.placing == [16]byte{})
 		if free {
 			p.busy, p.placing = true, request
 		}
 		p.mu.Unlock()
-		if !same {
+		if !brief {
 			return free, nil
 		}
 		select {
@@ -128,13 +119,17 @@ func (p *pod) acquireFor(ctx context.Context, request [16]byte) (bool, error) {
 	}
 }
 
-// hold waits until it has acquired the pod. A pod that was removed ends with ctx.
+// hold is acquire for the driver, who waits for everybody. A pod that was
+// removed ends with ctx.
 func (p *pod) hold(ctx context.Context) error {
 	for {
 		p.mu.Lock()
-		changed := p.changed
+		free, changed := !p.busy && !p.removed, p.changed
+		if free {
+			p.busy = true
+		}
 		p.mu.Unlock()
-		if p.acquire() {
+		if free {
 			return nil
 		}
 		select {

@@ -141,8 +141,8 @@ func checkOrder(m *manifest.Manifest, o Order) error {
 		}
 	}
 	for _, v := range m.Volumes {
-		if v.Kind == manifest.Secret && len(o.Secrets[v.Name]) == 0 {
-			faults = append(faults, status.Fault{Field: "secrets", Got: "nothing for " + v.Name, Want: "the files of the secret volume"})
+		if v.Kind == manifest.Secret {
+			faults = append(faults, manifest.SecretFaults("secrets."+v.Name, o.Secrets[v.Name])...)
 		}
 	}
 	slices.SortFunc(faults, func(a, b status.Fault) int {

@@ -21,7 +21,11 @@ func (s *Service) Delete(ctx context.Context, publisher PublisherID, name string
 	if err != nil {
 		return err
 	}
-	if !p.acquire() {
+	acquired, err := p.acquire(ctx, [16]byte{})
+	if err != nil {
+		return err
+	}
+	if !acquired {
 		return status.New(status.Conflict, "pod.busy", "another request is changing pod %q", name).WithRetryAfter(retrySoon)
 	}
 	err = s.update(ctx, p, func(r *Record) {

@@ -48,8 +48,10 @@ type Config struct {
 	// demands nothing beyond authentic evidence.
 	Policy *policy.Policy
 	Prices offer.PriceList
-	Now    func() time.Time
-	Logger *slog.Logger
+	// BootEpoch is 32 bytes that are new at every boot of this machine.
+	BootEpoch []byte
+	Now       func() time.Time
+	Logger    *slog.Logger
 }
 
 // Service is the pods of one provider. Make it with [New]; it serves while
@@ -81,13 +83,9 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	epoch := make([]byte, 32)
-	if _, err := rand.Read(epoch); err != nil {
-		return nil, err
-	}
 	return &Service{
 		cfg: cfg, log: cfg.Logger,
-		keys:   processKeys{hpke: hpke, receipt: receipt, epoch: epoch},
+		keys:   processKeys{hpke: hpke, receipt: receipt, epoch: cfg.BootEpoch},
 		ledger: ledger{byDigest: map[[32]byte]*issued{}},
 		pods:   map[PodID]*pod{},
 		ready:  make(chan struct{}),

@@ -101,25 +101,7 @@ func acceptable(p *policy.Policy, o offer.Offer) error {
 		return status.New(status.Untrusted, "offer.price", "the offer is not what the policy accepts: %s %s: got %s, want %s", c.Code, c.Name, orNone(c.Got), orNone(c.Want)).
 			WithHint("raise offer.max_price_per_hour in the policy or choose another provider")
 	}
-	return ShortOf(o)
-}
-
-// ShortOf is the refusal for an offer that falls short, nil for one that does not.
-func ShortOf(o offer.Offer) error {
-	if o.Available {
-		return nil
-	}
-	e := status.New(status.ResourceExhausted, "capacity", "the provider cannot hold the app")
-	for _, r := range o.Resources {
-		if r.Offered {
-			continue
-		}
-		if len(e.Faults) == 0 {
-			e.Reason, e.Detail = "capacity."+r.Resource, fmt.Sprintf("the provider has not enough %s: %s", r.Resource, r.Reason)
-		}
-		e.Faults = append(e.Faults, status.Fault{Field: r.Resource, Got: r.Available + " available", Want: r.Requested})
-	}
-	return e.WithHint("ask for less in the manifest's resources, or choose another provider")
+	return o.Short()
 }
 
 // cheapest finds providers and returns those that pass, cheapest first.

@@ -222,18 +222,33 @@ func (s *Service) provision(ctx context.Context, req DeployRequest, c *choice, o
 	if err := s.cfg.Apps.Save(ctx, *app); err != nil {
 		return Provisioned{}, err
 	}
-	got, err := s.cfg.Providers.Provision(ctx, a.Provider.ID,
-		ProvisionRequest{RequestID: id, ClaimsDigest: a.ClaimsDigest, Operation: op, Enc: enc, Ciphertext: ciphertext},
-		func(p Progress) {
-			req.Report(Event{
-				Event: "provision", Stage: p.Stage, Done: int64(p.Done), Total: int64(p.Total), Rate: p.Rate, Source: p.Source,
-				Final: p.Total > 0 && p.Done == p.Total,
-			})
-		})
+	got, err := s.send(ctx, a.Provider, ProvisionRequest{RequestID: id, ClaimsDigest: a.ClaimsDigest, Operation: op, Enc: enc, Ciphertext: ciphertext}, req.Report)
 	if err != nil {
 		return Provisioned{}, s.settle(ctx, c, *app, order.ExpectedRevision, err)
 	}
 	return got, keyrelease.CheckConfirm(confirm, got.Confirm)
+}
+
+// sendTries is how often an order is sent whose stream breaks: a provider takes
+// the same one again for a repetition, and answers for what came of the first.
+const sendTries = 3
+
+// send sends an order and follows it, over another stream where one breaks.
+func (s *Service) send(ctx context.Context, to Target, order ProvisionRequest, report func(Event)) (Provisioned, error) {
+	for try := 1; ; try++ {
+		got, err := s.cfg.Providers.Provision(ctx, to.ID, order, func(p Progress) {
+			report(Event{
+				Event: "provision", Stage: p.Stage, Done: int64(p.Done), Total: int64(p.Total), Rate: p.Rate, Source: p.Source,
+				Final: p.Total > 0 && p.Done == p.Total,
+			})
+		})
+		if status.ReasonOf(err) != "peer.lost" || try == sendTries || ctx.Err() != nil {
+			return got, err
+		}
+		if _, connectErr := s.cfg.Connection.Connect(ctx, to); connectErr != nil {
+			return got, err
+		}
+	}
 }
 
 // unsettledError is the error of a provision of which nobody knows what came of it.

@@ -11,13 +11,6 @@ import (
 	"apocryph/proto/status"
 )
 
-const (
-	// maxSecretBytes bounds the files of one secret volume, which are kept in
-	// memory and travel in one message.
-	maxSecretBytes = 1 << 20
-	maxSecretFiles = 64
-)
-
 // readSecrets reads the files of the manifest's secret volumes. All faults are
 // reported at once, and no fault shows a byte of a secret.
 func readSecrets(m *manifest.Manifest, dir string) (map[string]map[string][]byte, error) {
@@ -41,6 +34,7 @@ func readSecrets(m *manifest.Manifest, dir string) (map[string]map[string][]byte
 			faults = append(faults, status.Fault{Field: fmt.Sprintf("volumes[%d].source", i), Got: fmt.Sprintf("%s: %s", v.Source, got), Want: "a readable file or a directory of files"})
 			continue
 		}
+		faults = append(faults, manifest.SecretFaults(fmt.Sprintf("volumes[%d].source", i), files)...)
 		out[v.Name] = files
 	}
 	if len(faults) > 0 {
@@ -68,11 +62,11 @@ func readSecret(path string) (map[string][]byte, error) {
 			}
 		}
 	}
-	if len(names) == 0 || len(names) > maxSecretFiles {
-		return nil, fmt.Errorf("%d files, want 1 to %d", len(names), maxSecretFiles)
+	if len(names) > manifest.MaxSecretFiles {
+		return nil, fmt.Errorf("%d files, want at most %d", len(names), manifest.MaxSecretFiles)
 	}
 	files := map[string][]byte{}
-	left := int64(maxSecretBytes)
+	left := int64(manifest.MaxSecretBytes)
 	for _, name := range names {
 		f, err := os.Open(name)
 		if err != nil {
@@ -84,7 +78,7 @@ func readSecret(path string) (map[string][]byte, error) {
 			return nil, err
 		}
 		if left -= int64(len(b)); left < 0 {
-			return nil, fmt.Errorf("more than %d bytes", maxSecretBytes)
+			return nil, fmt.Errorf("more than %d bytes", manifest.MaxSecretBytes)
 		}
 		files[filepath.Base(name)] = b
 	}

@@ -42,11 +42,19 @@ built-in one applies, which accepts SEV-SNP and TDX with a pinned measurement.`,
 	f.StringVar(&o.provider, "provider", "", "`PROVIDER` to deploy to: a peer id, or a multiaddr that ends in /p2p/ID")
 	addPolicy(cmd, &o.policy)
 	f.StringVar(&o.platform, "platform", "linux/amd64", "`OS/ARCHITECTURE` of the images")
-	f.StringVar(&o.payment, "payment", "none", "payment `SCHEME`")
+	f.StringVar(&o.payment, "payment", "none", "payment `SCHEME`; only none can be paid with in this version")
 	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "give up after this `DURATION`")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if o.timeout <= 0 {
 			return cli.Usage(cmd, "--timeout is %s, want a duration above 0", o.timeout)
+		}
+		switch o.payment {
+		case "none":
+		case "evm-channel":
+			return status.New(status.Unimplemented, "payment.scheme", "this version cannot pay by %s", o.payment).
+				WithHint("choose a provider that is free: `publisher providers --max-price 0`")
+		default:
+			return cli.Usage(cmd, "--payment is %q, want none or evm-channel", o.payment)
 		}
 		return g.deploy(cmd.Context(), o, args[0])
 	}

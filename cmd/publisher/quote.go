@@ -56,7 +56,7 @@ when the provider cannot hold the app.`,
 					return err
 				}
 			}
-			return publisher.ShortOf(o)
+			return o.Short()
 		})
 	}
 	return cmd

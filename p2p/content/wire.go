@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"apocryph/proto/contentpb"
 	"apocryph/proto/status"
-	"apocryph/proto/statuspb"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -70,14 +68,7 @@ func writeRequest(w io.Writer, r request) error {
 func writeResponse(w io.Writer, blocks, bytes uint64, refusal error) error {
 	m := &contentpb.ContentResponse{Blocks: blocks, Bytes: bytes}
 	if refusal != nil {
-		e := status.Public(refusal)
-		m = &contentpb.ContentResponse{Error: &statuspb.Status{
-			Code: statuspb.Code(e.Code), Reason: e.Reason, Detail: e.Detail, Hint: e.Hint,
-			RetryAfterMs: uint64(e.RetryAfter.Milliseconds()),
-		}}
-		for _, f := range e.Faults {
-			m.Error.Faults = append(m.Error.Faults, &statuspb.Fault{Field: f.Field, Got: f.Got, Want: f.Want})
-		}
+		m = &contentpb.ContentResponse{Error: status.ToWire(status.Public(refusal))}
 	}
 	b, err := proto.Marshal(m)
 	if err != nil {
@@ -93,15 +84,10 @@ func readResponse(r protodelim.Reader) error {
 	if err := (protodelim.UnmarshalOptions{MaxSize: maxResponse}).UnmarshalFrom(r, &m); err != nil {
 		return fmt.Errorf("reading content response: %w", err)
 	}
-	e := m.GetError()
-	if e == nil {
+	if m.GetError() == nil {
 		return nil
 	}
-	claim := &status.Error{
-		Code: status.Code(e.GetCode()), Reason: e.GetReason(), Detail: e.GetDetail(), Hint: e.GetHint(),
-		RetryAfter: time.Duration(min(e.GetRetryAfterMs(), 1<<31)) * time.Millisecond,
-	}
-	return status.FromPeer(claim)
+	return status.FromPeer(status.FromWire(m.GetError()))
 }
 
 // appendSection appends the head of a CAR section to b: everything but its data.

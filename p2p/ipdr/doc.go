@@ -11,6 +11,5 @@
 // [Build] makes the directory of an image whose layers are files. [Open] brings
 // the directory, the manifest and the configuration of a stranger's image,
 // checks them against the digests that the caller and they themselves name, and
-// offers the layers, which arrive as they are read. [Registry] serves what is
-// in the store to container tools, read-only, under the name of its root's CID.
+// offers the layers, which arrive as they are read.
 package ipdr

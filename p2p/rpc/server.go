@@ -134,12 +134,22 @@ func (srv *server[Req, Res]) leave(s network.Stream, admitted bool) {
 	srv.wg.Done()
 }
 
+func (srv *server[Req, Res]) ended() bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.closed
+}
+
 func (srv *server[Req, Res]) handle(s network.Stream) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	ok, refused := srv.enter(s, cancel)
 	if !ok {
-		_ = s.ResetWithError(network.StreamResourceLimitExceeded)
+		code := network.StreamErrorCode(network.StreamResourceLimitExceeded)
+		if srv.ended() {
+			code = network.StreamShutdown
+		}
+		_ = s.ResetWithError(code)
 		return
 	}
 	defer srv.leave(s, refused == nil)

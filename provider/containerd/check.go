@@ -20,9 +20,6 @@ const (
 	runtimeClass = "runc"
 )
 
-// reserved are the paths that no volume may cover, nor anything below them.
-var reserved = []string{"/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
-
 // checkSpec refuses what could not be run or would be dangerous to try. The
 // manifest was validated long before: this guards against the caller, because
 // names become paths.
@@ -111,10 +108,8 @@ func checkContainer(at string, c provider.ContainerSpec, volumes map[string]bool
 		if !path.IsAbs(p) || p == "/" || strings.ContainsAny(p, ":,\x00") {
 			bad(at+"path", strconv.Quote(m.Path), "an absolute path below /")
 		}
-		for _, r := range reserved {
-			if p == r || strings.HasPrefix(p, r+"/") {
-				bad(at+"path", strconv.Quote(m.Path), "a path outside of "+r)
-			}
+		if own := manifest.Reserved(p); own != "" {
+			bad(at+"path", strconv.Quote(m.Path), "a path outside of "+own)
 		}
 		if paths[p] {
 			bad(at+"path", strconv.Quote(m.Path), "a path that no other mount has")

@@ -52,9 +52,6 @@ func containerID(id provider.InstanceID, container string) string {
 // safeName is what may become part of a path. It excludes "." and "..".
 var safeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_-]{0,98}[A-Za-z0-9])?$`)
 
-// secretFile is the name of a file of a secret volume.
-var secretFile = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}$`)
-
 // layout is where things are below the two directories.
 type layout struct{ data, run string }
 

@@ -16,26 +16,9 @@ import (
 	"apocryph/provider"
 )
 
-const (
-	// maxSecretBytes and maxSecretFiles bound what one secret volume takes of
-	// the host's memory, which no limit of the pod counts.
-	maxSecretBytes = 1 << 20
-	maxSecretFiles = 256
-)
-
 func checkSecret(at string, files map[string][]byte, bad func(field, got, want string)) {
-	if len(files) > maxSecretFiles {
-		bad(at+"files", strconv.Itoa(len(files)), "at most "+strconv.Itoa(maxSecretFiles))
-	}
-	total := 0
-	for f, data := range files {
-		total += len(data)
-		if !secretFile.MatchString(f) {
-			bad(at+"files", strconv.Quote(f), "a file name of letters, digits and ._-")
-		}
-	}
-	if total > maxSecretBytes {
-		bad(at+"files", strconv.Itoa(total)+" bytes", "at most "+strconv.Itoa(maxSecretBytes))
+	for _, f := range manifest.SecretFaults(at+"files", files) {
+		bad(f.Field, f.Got, f.Want)
 	}
 }
 
@@ -89,8 +72,8 @@ func makeSecret(path string, files map[string][]byte, owner int) error {
 		return err
 	}
 	// Every file takes whole pages, and the directory some.
-	size := maxSecretBytes + maxSecretFiles*os.Getpagesize() + 64<<10
-	opts := fmt.Sprintf("mode=0500,uid=%d,gid=%d,size=%d,nr_inodes=%d", owner, owner, size, 2*maxSecretFiles)
+	size := manifest.MaxSecretBytes + manifest.MaxSecretFiles*os.Getpagesize() + 64<<10
+	opts := fmt.Sprintf("mode=0500,uid=%d,gid=%d,size=%d,nr_inodes=%d", owner, owner, size, 2*manifest.MaxSecretFiles)
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	// noswap is known since Linux 6.3. Before, the pages may be swapped.
 	err := unix.Mount("tmpfs", path, "tmpfs", flags, opts+",noswap")

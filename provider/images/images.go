@@ -35,7 +35,8 @@ func (i *Images) Fetch(ctx context.Context, owner provider.InstanceID, req provi
 	if err != nil {
 		return nil, status.Wrap(err, status.InvalidArgument, "image.cid", "%.80q is no CID", req.CID)
 	}
-	from := content.Origin{Root: root, Anyone: true}
+	// Nobody but its publisher may have it, and nobody else need learn of it.
+	from := content.Origin{Root: root}
 	if id, err := peer.Decode(string(req.Peer)); err == nil {
 		from.From = []peer.ID{id}
 	}

@@ -10,13 +10,6 @@ import (
 	"apocryph/manifest/offer"
 )
 
-// Names of resources that have no price.
-const (
-	resourceClass = "runtime-class"
-	resourceModel = "cpu-model"
-	resourceGPU   = "gpu"
-)
-
 // maxLines bounds the resources of an offer, against a request that names
 // hundreds; an offer may hold 256.
 const maxLines = 200
@@ -77,7 +70,7 @@ func (i *Inventory) checkGPUs(a *answer, b *books, t offer.Totals) {
 	free := slices.Clone(b.gpus)
 	chosen, missing := b.choose(i.cfg.Machine.GPUs, t.GPUs)
 	for n, g := range t.GPUs {
-		name := resourceGPU + "/" + g.Vendor
+		name := offer.ResourceGPU + "/" + g.Vendor
 		if g.Model != "" {
 			name += "/" + g.Model
 		}
@@ -158,7 +151,7 @@ func (i *Inventory) checkClass(a *answer, n offer.Needs) {
 	if !slices.Contains(i.cfg.RuntimeClasses, n.RuntimeClass) {
 		why = fmt.Sprintf("this provider has no runtime class %.40q", n.RuntimeClass)
 	}
-	a.add(resourceClass, clip(n.RuntimeClass), classes, why)
+	a.add(offer.ResourceClass, clip(n.RuntimeClass), classes, why)
 }
 
 // checkModel takes part of a model's name, as people write "epyc".
@@ -172,5 +165,5 @@ func (i *Inventory) checkModel(a *answer, n offer.Needs) {
 	if !ok {
 		why = "the CPU is another one"
 	}
-	a.add(resourceModel, clip(strings.Join(n.CPUModels, ", ")), clip(i.cfg.Machine.CPUModel), why)
+	a.add(offer.ResourceModel, clip(strings.Join(n.CPUModels, ", ")), clip(i.cfg.Machine.CPUModel), why)
 }

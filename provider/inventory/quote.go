@@ -3,8 +3,6 @@ package inventory
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -67,7 +65,7 @@ func (i *Inventory) Quote(_ context.Context, publisher provider.PublisherID, nee
 func (i *Inventory) price(o *offer.Offer, a *answer, needs offer.Needs) error {
 	total, err := i.cfg.Prices.Total(needs)
 	if status.ReasonOf(err) == "capacity.gpu" {
-		a.add(resourceGPU, "a price", "none", status.Public(err).Detail)
+		a.add(offer.ResourceGPU, "a price", "none", status.Public(err).Detail)
 		needs.Containers = withoutGPUs(needs.Containers)
 		total, err = i.cfg.Prices.Total(needs)
 	}
@@ -136,32 +134,7 @@ func short(a answer) error {
 	if a.available() {
 		return nil
 	}
-	e := status.New(status.ResourceExhausted, "capacity", "").
-		WithHint("ask for less, or deploy to another provider")
-	for _, r := range a.resources {
-		if r.Offered {
-			continue
-		}
-		if len(e.Faults) == 0 {
-			e.Reason = "capacity." + slug(r.Resource)
-			e.Detail = fmt.Sprintf("not enough %s: %s", r.Resource, r.Reason)
-		}
-		e.Faults = append(e.Faults, status.Fault{Field: r.Resource, Got: r.Available + " available", Want: r.Requested})
-	}
-	return e
-}
-
-// slug keeps a stranger's words out of reasons, which are stable.
-func slug(resource string) string {
-	switch resource {
-	case offer.ResourceCPU, offer.ResourceMemory, offer.ResourceEphemeral, offer.ResourceVolume,
-		offer.ResourceIP, offer.ResourcePort, resourceClass, resourceModel, resourceGPU:
-		return resource
-	}
-	if strings.HasPrefix(resource, resourceGPU+"/") {
-		return resourceGPU
-	}
-	return "unknown"
+	return offer.Short(a.resources)
 }
 
 // Release gives back what a pod is charged for. An unknown pod is no error.

@@ -1,7 +1,9 @@
 package providerd
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -61,6 +63,25 @@ func openDevice(ctx context.Context, s settings) (provider.Device, func() error,
 	}
 	return nil, nil, status.New(status.Unimplemented, "provider.tee", "this version cannot attest with %s", kind).
 		WithHint("--tee tpm2 uses a TPM 2.0")
+}
+
+// bootIDFile has a number that the kernel makes at each boot.
+const bootIDFile = "/proc/sys/kernel/random/boot_id"
+
+// bootEpoch is 32 bytes that are new at every boot: the device's own, which may
+// count resets, or a hash of the kernel's boot id.
+func bootEpoch(ctx context.Context, d provider.Device) ([]byte, error) {
+	if e, ok := d.(interface {
+		BootEpoch(ctx context.Context) ([]byte, error)
+	}); ok {
+		return e.BootEpoch(ctx)
+	}
+	id, err := os.ReadFile(bootIDFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading the boot id: %w", err)
+	}
+	sum := sha256.Sum256(append([]byte("apocryph/attest/0.0.1/boot\x00"), bytes.TrimSpace(id)...))
+	return sum[:], nil
 }
 
 // privateDir makes a directory that nobody else can look into.

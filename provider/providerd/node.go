@@ -157,8 +157,12 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKe
 	if err != nil {
 		return err
 	}
+	epoch, err := bootEpoch(ctx, device)
+	if err != nil {
+		return err
+	}
 	svc, err := provider.New(provider.Config{
-		Peer: []byte(network.ID()), Version: n.set.Version, Store: db,
+		Peer: []byte(network.ID()), Version: n.set.Version, Store: db, BootEpoch: epoch,
 		Runtime: rt, Instances: rt, Volumes: rt, Logs: rt,
 		Images: images.New(blocks), Capacity: stock, Charges: stock, Names: in, Routes: in, Device: device,
 		Policy: n.set.policy, Prices: n.set.prices, Now: n.set.Now, Logger: n.log,
