@@ -158,7 +158,8 @@ type TPMQuote struct {
 	Quoted, Signature []byte
 	PCRs              []PCR
 	// ActivationProof shows that the attestation key sits in the TPM whose
-	// endorsement key the verifier encrypted a secret to. See [ActivationProof].
+	// endorsement key the verifier encrypted a secret to. See [ActivationProof]. It is
+	// empty where the verifier asked for none.
 	ActivationProof []byte
 }
 
@@ -183,6 +184,10 @@ type TPMIdentity struct {
 type Activation struct {
 	CredentialBlob, EncryptedSecret []byte
 }
+
+// None reports whether a verifier asks for no activation: it remembers one of
+// these same keys.
+func (a Activation) None() bool { return len(a.CredentialBlob) == 0 && len(a.EncryptedSecret) == 0 }
 
 const (
 	reportTag = "apocryph/attest/0.0.1\x00"

@@ -86,7 +86,9 @@ func (e Evidence) Check() error {
 	if q := e.TPM; q != nil {
 		f.size("tpm.quoted", len(q.Quoted), 1, MaxQuoted)
 		f.size("tpm.signature", len(q.Signature), 1, MaxSignature)
-		f.size("tpm.activation_proof", len(q.ActivationProof), digestSize, digestSize)
+		if len(q.ActivationProof) > 0 {
+			f.size("tpm.activation_proof", len(q.ActivationProof), digestSize, digestSize)
+		}
 		f.count("tpm.pcrs", len(q.PCRs), MaxPCRs)
 		for i, p := range q.PCRs[:min(len(q.PCRs), MaxPCRs)] {
 			f.pcr(fmt.Sprintf("tpm.pcrs[%d]", i), p)
@@ -111,6 +113,9 @@ func (id TPMIdentity) Check() error {
 // Check refuses an activation that exceeds a cap: invalid_argument, reason
 // "attest.activation".
 func (a Activation) Check() error {
+	if a.None() {
+		return nil
+	}
 	var f faults
 	f.size("credential_blob", len(a.CredentialBlob), 1, MaxCredential)
 	f.size("encrypted_secret", len(a.EncryptedSecret), 1, MaxCredential)

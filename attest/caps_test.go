@@ -73,7 +73,7 @@ func TestEvidenceRefuses(t *testing.T) {
 		"no quoted":          {tpmEvidence, func(e *Evidence) { e.TPM.Quoted = nil }, "tpm.quoted"},
 		"long quoted":        {tpmEvidence, func(e *Evidence) { e.TPM.Quoted = make([]byte, MaxQuoted+1) }, "tpm.quoted"},
 		"no signature":       {tpmEvidence, func(e *Evidence) { e.TPM.Signature = nil }, "tpm.signature"},
-		"no proof":           {tpmEvidence, func(e *Evidence) { e.TPM.ActivationProof = nil }, "tpm.activation_proof"},
+		"short proof":        {tpmEvidence, func(e *Evidence) { e.TPM.ActivationProof = make([]byte, 31) }, "tpm.activation_proof"},
 		"long proof":         {tpmEvidence, func(e *Evidence) { e.TPM.ActivationProof = make([]byte, 33) }, "tpm.activation_proof"},
 		"many registers":     {tpmEvidence, func(e *Evidence) { e.TPM.PCRs = make([]PCR, 25) }, "tpm.pcrs"},
 		"unknown bank":       {tpmEvidence, func(e *Evidence) { e.TPM.PCRs[0].Bank = "sha1" }, "tpm.pcrs[0].bank"},
@@ -123,7 +123,11 @@ func TestActivationWire(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	_, err = ActivationFromWire(nil)
+	// Nothing at all is the answer of who remembers.
+	if none, err := ActivationFromWire(nil); err != nil || !none.None() {
+		t.Errorf("got %+v, %v", none, err)
+	}
+	_, err = ActivationFromWire(ActivationToWire(Activation{EncryptedSecret: []byte{2}}))
 	wantFault(t, err, "attest.activation", "credential_blob")
 	want.EncryptedSecret = make([]byte, MaxCredential+1)
 	_, err = ActivationFromWire(ActivationToWire(want))

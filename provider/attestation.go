@@ -193,7 +193,7 @@ func (s *Service) evidence(ctx context.Context, ch attest.Challenge, signed *off
 	})
 	group.Go(func() error {
 		a, err := activate(id)
-		if err != nil {
+		if err != nil || a.None() {
 			return err
 		}
 		secret, err = tpm.Activate(ctx, a)
@@ -202,7 +202,10 @@ func (s *Service) evidence(ctx context.Context, ch attest.Challenge, signed *off
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	out.Evidence = []attest.Evidence{attest.ProveActivation(ev, out.Claims, secret)}
+	if secret != nil {
+		ev = attest.ProveActivation(ev, out.Claims, secret)
+	}
+	out.Evidence = []attest.Evidence{ev}
 	return out, nil
 }
 

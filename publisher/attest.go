@@ -45,6 +45,11 @@ func (s *Service) Attest(ctx context.Context, t Target, p *policy.Policy, purpos
 	ask := func(accept []attest.Type) (*Attestation, error) {
 		return s.cfg.Providers.Attest(ctx, t.ID, AttestRequest{Challenge: ch, Accept: accept, Needs: needs},
 			func(id attest.TPMIdentity) (attest.Activation, error) {
+				want, err := verify.Recall(id, roots, s.cfg.Machines.Activated, s.cfg.Now())
+				if want != nil || err != nil {
+					expected = want
+					return attest.Activation{}, err
+				}
 				a, want, err := verify.NewActivation(id, roots, rand.Reader, s.cfg.Now())
 				expected = want
 				return a, err
@@ -64,6 +69,11 @@ func (s *Service) Attest(ctx context.Context, t Target, p *policy.Policy, purpos
 	out.Result = result
 	if err != nil {
 		return out, err
+	}
+	if f := result.TPM; f != nil {
+		if err := s.cfg.Machines.Remember(f.EKFingerprint, f.AKName); err != nil {
+			s.log.Warn("an activation is not remembered and will be asked for again", "err", err)
+		}
 	}
 	out.Verdict = p.Appraise(result, s.cfg.Now())
 	if needs != nil {

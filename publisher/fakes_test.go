@@ -136,7 +136,7 @@ type fake struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, nets: map[publisher.ProviderID]*fake{}, apps: map[string]publisher.App{}, clock: time.Now()}
 	w.Config = publisher.Config{
-		Peer: me, Resolver: w, Sealer: w, Content: w, Finder: w, Connection: w, Providers: w, Codec: w, Pods: pods{w}, Apps: apps{w}, Now: w.now,
+		Peer: me, Resolver: w, Sealer: w, Content: w, Finder: w, Connection: w, Providers: w, Codec: w, Pods: pods{w}, Apps: apps{w}, Machines: nowhere{}, Now: w.now,
 	}
 	return w
 }
@@ -408,6 +408,12 @@ func (pods) DeletePod(context.Context, publisher.ProviderID, string, bool) error
 func (pods) FollowLogs(context.Context, publisher.ProviderID, publisher.LogQuery, func(publisher.LogLine) error) error {
 	return nil
 }
+
+// nowhere remembers no machine.
+type nowhere struct{}
+
+func (nowhere) Activated([32]byte, []byte) bool { return false }
+func (nowhere) Remember([32]byte, []byte) error { return nil }
 
 // apps is what is remembered.
 type apps struct{ w *world }

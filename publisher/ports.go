@@ -194,6 +194,14 @@ type Content interface {
 	Grant(ctx context.Context, cid string, to ProviderID) error
 }
 
+// Machines remembers which attestation keys were proven to sit beside which
+// endorsement keys.
+type Machines interface {
+	// Activated reports whether Remember was called with both, lately.
+	Activated(ek [32]byte, akName []byte) bool
+	Remember(ek [32]byte, akName []byte) error
+}
+
 // Apps remembers what was deployed where.
 type Apps interface {
 	Save(ctx context.Context, a App) error

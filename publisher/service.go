@@ -19,6 +19,7 @@ type Config struct {
 	Codec      OrderCodec
 	Pods       Pods
 	Apps       Apps
+	Machines   Machines
 	Now        func() time.Time
 	Logger     *slog.Logger
 }

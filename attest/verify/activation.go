@@ -28,12 +28,15 @@ type Expected struct {
 	PCRs []uint32
 
 	complete bool
-	secret   [secretSize]byte
-	akName   []byte
-	ak       *ecdsa.PublicKey
-	facts    attest.TPMFacts
-	anchor   attest.Anchor
-	checks   []attest.Check
+	// remembered says that the verifier has seen the activation before: there is no
+	// secret.
+	remembered bool
+	secret     [secretSize]byte
+	akName     []byte
+	ak         *ecdsa.PublicKey
+	facts      attest.TPMFacts
+	anchor     attest.Anchor
+	checks     []attest.Check
 }
 
 // Checks are the steps that [NewActivation] made. [Evidence] repeats them in its
@@ -66,30 +69,9 @@ func NewActivation(id attest.TPMIdentity, roots Roots, rand io.Reader, now time.
 		want.checks, want.anchor = s.checks, s.anchor
 		want.complete = err == nil
 	}()
-	if err := id.Check(); err != nil {
-		return act, want, s.malformed(err)
-	}
-	chain, err := checkEKChain(s, id.EKCertificates, roots, now)
+	ekArea, err := want.identify(s, id, roots, now)
 	if err != nil {
 		return act, want, err
-	}
-	ekArea, ek, err := tpmtemplate.ParseEK(id.EKPublic)
-	if err != nil {
-		return act, want, s.fail(codeEKChain, "an endorsement key of unknown form", "one of the TCG's templates", err)
-	}
-	if !tpmtemplate.SameKey(ek, chain.leaf.PublicKey) {
-		return act, want, s.fail(codeEKChain, "an endorsement key that is not the certificate's", "the certified key", nil)
-	}
-	ak, name, err := tpmtemplate.ParseAK(id.AKPublic)
-	if err != nil {
-		return act, want, s.fail(codeAKArea, "an attestation key of another form", "the template of a restricted key that was made in the TPM and cannot leave it", err)
-	}
-	s.pass(codeAKArea, "name "+short(name))
-	want.ak, want.akName = ak, name
-	want.facts = attest.TPMFacts{
-		EKFingerprint:     sha256.Sum256(chain.leaf.RawSubjectPublicKeyInfo),
-		EKRootFingerprint: chain.root,
-		AKName:            name,
 	}
 	if _, err := io.ReadFull(rand, want.secret[:]); err != nil {
 		return act, want, status.Wrap(err, status.Internal, "internal", "reading randomness")
@@ -98,9 +80,64 @@ func NewActivation(id attest.TPMIdentity, roots Roots, rand io.Reader, now time.
 	if err != nil {
 		return act, want, s.fail(codeEKChain, "an endorsement key that cannot encrypt", "a storage key", err)
 	}
-	act.CredentialBlob, act.EncryptedSecret, err = tpm2.CreateCredential(rand, kem, name, want.secret[:])
+	act.CredentialBlob, act.EncryptedSecret, err = tpm2.CreateCredential(rand, kem, want.akName, want.secret[:])
 	if err != nil {
 		return attest.Activation{}, want, s.fail(codeEKChain, "an endorsement key that cannot encrypt", "a storage key", err)
 	}
 	return act, want, nil
+}
+
+// Recall is for a verifier that has had these two keys activated before: an
+// attestation key cannot leave its TPM, so what was proven once stays true. It
+// makes the same checks of who the TPM says it is, and asks known whether the
+// endorsement key (SHA-256 of its SubjectPublicKeyInfo) and the attestation key's
+// name were seen together. If not, the expectation is nil and [NewActivation] is
+// what to call. The quote over a fresh nonce is what shows that the key answers
+// now.
+func Recall(id attest.TPMIdentity, roots Roots, known func(ek [32]byte, akName []byte) bool, now time.Time) (want *Expected, err error) {
+	s := &steps{anchor: attest.AnchorSelf}
+	e := &Expected{PCRs: tpmtemplate.QuotePCRs(), remembered: true}
+	defer func() {
+		if r := recover(); r != nil {
+			want, err = nil, s.fail(codeInternal, "a panic in a parser", "an identity that can be read", fmt.Errorf("recovered: %v", r))
+		}
+	}()
+	if _, err := e.identify(s, id, roots, now); err != nil {
+		return nil, err
+	}
+	if !known(e.facts.EKFingerprint, e.AKName()) {
+		return nil, nil
+	}
+	e.checks, e.anchor, e.complete = s.checks, s.anchor, true
+	return e, nil
+}
+
+// identify checks who a TPM says it is, and returns its endorsement key's area.
+func (e *Expected) identify(s *steps, id attest.TPMIdentity, roots Roots, now time.Time) (*tpm2.TPMTPublic, error) {
+	if err := id.Check(); err != nil {
+		return nil, s.malformed(err)
+	}
+	chain, err := checkEKChain(s, id.EKCertificates, roots, now)
+	if err != nil {
+		return nil, err
+	}
+	ekArea, ek, err := tpmtemplate.ParseEK(id.EKPublic)
+	if err != nil {
+		return nil, s.fail(codeEKChain, "an endorsement key of unknown form", "one of the TCG's templates", err)
+	}
+	if !tpmtemplate.SameKey(ek, chain.leaf.PublicKey) {
+		return nil, s.fail(codeEKChain, "an endorsement key that is not the certificate's", "the certified key", nil)
+	}
+	ak, name, err := tpmtemplate.ParseAK(id.AKPublic)
+	if err != nil {
+		return nil, s.fail(codeAKArea, "an attestation key of another form", "the template of a restricted key that was made in the TPM and cannot leave it", err)
+	}
+	s.pass(codeAKArea, "name "+short(name))
+	e.ak, e.akName = ak, name
+	e.facts = attest.TPMFacts{
+		EKFingerprint:     sha256.Sum256(chain.leaf.RawSubjectPublicKeyInfo),
+		EKRootFingerprint: chain.root,
+		AKName:            name,
+	}
+	return ekArea, nil
 }

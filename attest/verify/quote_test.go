@@ -22,7 +22,7 @@ func TestTPM(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, prover, prover){
 		"honest": honestQuote, "claims": quoteOverOtherClaims, "tampered": tamperedQuote, "replay": replayedQuote,
 		"two machines": twoMachines, "registers": otherRegisters, "external key": externalKey,
-		"other statements": otherStatements, "every bit": everyBitOfAQuote,
+		"other statements": otherStatements, "every bit": everyBitOfAQuote, "recalled": recalled,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, a, b) })
 	}
@@ -86,7 +86,8 @@ func tamperedQuote(t *testing.T, a, _ prover) {
 	}{
 		"another sealing key": {func(x *exchange) { x.claims = withHPKE(x.claims) }, "ATT-041"},
 		"no expectation":      {func(x *exchange) { x.want = nil }, "ATT-092"},
-		"no proof":            {func(x *exchange) { x.evidence.TPM.ActivationProof = make([]byte, 32) }, "ATT-092"},
+		"no proof":            {func(x *exchange) { x.evidence.TPM.ActivationProof = nil }, "ATT-092"},
+		"proof of zeros":      {func(x *exchange) { x.evidence.TPM.ActivationProof = make([]byte, 32) }, "ATT-092"},
 		"proof of other claims": {func(x *exchange) {
 			x.evidence.TPM.ActivationProof = attest.ActivationProof(x.secret, attest.ClaimsDigest(nil))
 		}, "ATT-092"},

@@ -159,7 +159,9 @@ func (x *AttestRequest) GetCapacity() *capacitypb.CapacityRequest {
 	return nil
 }
 
-// AttestActivate answers a TpmIdentity: TPM2_ActivateCredential's input.
+// AttestActivate answers a TpmIdentity: TPM2_ActivateCredential's input. Both
+// fields are empty where the caller remembers an activation of the same two keys
+// and asks for no proof.
 type AttestActivate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// credential_blob is a TPM2B_ID_OBJECT's buffer.
@@ -662,7 +664,7 @@ type TpmQuote struct {
 	Quoted    []byte `protobuf:"bytes,1,opt,name=quoted,proto3" json:"quoted,omitempty"`
 	Signature []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
 	Pcrs      []*Pcr `protobuf:"bytes,3,rep,name=pcrs,proto3" json:"pcrs,omitempty"`
-	// activation_proof is HMAC-SHA256(secret, "apocryph/attest/0.0.1/activate\0" || SHA-256(claims)).
+	// activation_proof is, unless the caller asked for none, HMAC-SHA256(secret, "apocryph/attest/0.0.1/activate\0" || SHA-256(claims)).
 	ActivationProof []byte `protobuf:"bytes,4,opt,name=activation_proof,json=activationProof,proto3" json:"activation_proof,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache

@@ -19,5 +19,6 @@
 //	key                  32 random bytes
 //	apps/NAME.HASH.json  one app at one provider; HASH is of the provider's id
 //	layers/HASH.json     one encrypted layer
+//	machines/HASH.json   one TPM whose attestation key was activated
 //	locks/               files that are locked; they are never removed
 package state

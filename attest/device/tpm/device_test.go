@@ -67,7 +67,7 @@ func appraise(t testing.TB, d *tpm.Device, m *attesttest.TPM) *attest.Result {
 	quoted, err := d.Attest(t.Context(), claims)
 	check(t, err)
 	_, err = verify.Evidence([]attest.Evidence{quoted}, claims, ch, want, roots, time.Now())
-	wantReason(t, err, status.Untrusted, "attest.parse")
+	wantReason(t, err, status.Untrusted, "attest.activation")
 	evidence := attest.ProveActivation(quoted, claims, secret)
 	r, err := verify.Evidence([]attest.Evidence{evidence}, claims, ch, want, roots, time.Now())
 	check(t, err)
@@ -183,7 +183,7 @@ func concurrent(t *testing.T, m *attesttest.TPM) {
 func refusals(t *testing.T, m *attesttest.TPM) {
 	d := open(t, m, t.TempDir())
 	_, err := d.Activate(t.Context(), attest.Activation{})
-	wantReason(t, err, status.InvalidArgument, "attest.activation")
+	wantReason(t, err, status.InvalidArgument, "tpm.activation")
 	_, err = d.Activate(t.Context(), attest.Activation{CredentialBlob: make([]byte, 60), EncryptedSecret: make([]byte, 100)})
 	wantReason(t, err, status.InvalidArgument, "tpm.activation")
 	for _, pcrs := range [][]uint32{nil, {1, 0}, {24}} {
