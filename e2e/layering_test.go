@@ -20,7 +20,7 @@ var layers = map[string]int{
 	"proto/discoverypb": 0, "proto/contentpb": 0,
 	"proto/status":  1,
 	"proto/problem": 2, "attest/tpmtemplate": 2,
-	"manifest": 2, "attest": 2,
+	"manifest": 2, "attest": 2, "attest/bootlog": 2,
 	"manifest/internal/strictyaml": 1, "attest/device/keyfile": 2, "p2p/lifecycle": 1,
 	"manifest/offer": 3,
 	"attest/verify":  3, "attest/policy": 3, "attest/keyrelease": 3,
@@ -31,7 +31,7 @@ var layers = map[string]int{
 	"p2p/ipdr": 5,
 	"provider": 6, "publisher": 6,
 	"provider/inventory": 7, "provider/containerd": 7, "provider/runtimetest": 7, "provider/images": 7,
-	"provider/store": 7, "provider/ingress": 7, "provider/peerapi": 7, "provider/httpapi": 7,
+	"provider/store": 7, "provider/ingress": 7, "provider/vault": 7, "provider/peerapi": 7, "provider/httpapi": 7,
 	"publisher/images": 7, "publisher/seal": 7, "publisher/state": 7, "publisher/peerclient": 7,
 	"provider/providerd": 8, "publisher/publisherd": 8,
 	"cmd/internal/cli": 9,
@@ -64,7 +64,7 @@ var homes = map[string][]string{
 // pure packages do no I/O: they are functions of their arguments.
 var pure = []string{
 	"proto/status", "manifest", "manifest/offer", "attest", "attest/verify", "attest/policy",
-	"attest/keyrelease", "attest/tpmtemplate", "attest/receipt", "manifest/internal/strictyaml",
+	"attest/keyrelease", "attest/tpmtemplate", "attest/receipt", "attest/bootlog", "manifest/internal/strictyaml",
 }
 
 var impure = []string{"net", "os", "log/slog", "log", "os/exec", "net/http", "math/rand"}

@@ -29,6 +29,18 @@ func TestTPM(t *testing.T) {
 	p.Kill()
 	p.Start()
 	answers(t, p, address, "hello from vault")
+	// The keys were activated for the deploy; another publisher asks for itself.
+	explain := func(pub *harness.Publisher) string {
+		return pub.Must("attest", p.Addr(), "--policy", pol, "--json").Stdout
+	}
+	const before = "the secret came back to this verifier before"
+	if got := explain(pub); !strings.Contains(got, before) {
+		t.Errorf("the activation is not remembered:\n%s", got)
+	}
+	stranger := w.Publisher("stranger")
+	if got := explain(stranger); strings.Contains(got, before) || !strings.Contains(got, "the secret came back") {
+		t.Errorf("who never asked is told:\n%s", got)
+	}
 
 	twin := w.Provider("twin", "--tee", "tpm2", "--tpm", "unix:"+other.Socket)
 	pub.Fails(12, []string{"ATT-"}, "attest", twin.Addr(), "--policy", pol)
