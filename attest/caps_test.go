@@ -28,6 +28,13 @@ func softEvidence() Evidence {
 	return Evidence{Type: Soft, Report: make([]byte, 1184), Certificates: [][]byte{{1}, {2}, {3}}}
 }
 
+func tdxEvidence() Evidence {
+	return Evidence{Type: TDX, Report: []byte{1}, BootLog: []byte{9}, Endorsements: []Endorsement{
+		{Kind: TDXTCBInfo, Body: []byte{1}, Chain: [][]byte{{4}, {5}}}, {Kind: TDXQEIdentity, Body: []byte{2}, Chain: [][]byte{{6}}},
+		{Kind: TDXRootCRL, Body: []byte{3}}, {Kind: TDXPCKCRL, Body: []byte{4}},
+	}}
+}
+
 func tpmEvidence() Evidence {
 	return Evidence{Type: TPM2, TPM: &TPMQuote{
 		Quoted: []byte{1}, Signature: []byte{2}, ActivationProof: make([]byte, 32),
@@ -36,13 +43,21 @@ func tpmEvidence() Evidence {
 }
 
 func TestEvidenceRoundTrip(t *testing.T) {
-	want := []Evidence{softEvidence(), tpmEvidence()}
+	logged := tpmEvidence()
+	logged.BootLog, logged.TPM.ActivationProof = []byte{7}, nil
+	want := []Evidence{softEvidence(), tpmEvidence(), tdxEvidence(), logged}
 	got, err := EvidenceFromWire(EvidenceToWire(want))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	if x, ok := got[2].Endorsed(TDXRootCRL); !ok || len(x.Body) != 1 || x.Body[0] != 3 {
+		t.Errorf("got %+v, %v", x, ok)
+	}
+	if _, ok := got[2].Endorsed(SNPCRL); ok {
+		t.Error("there is an endorsement that nobody sent")
 	}
 }
 
@@ -70,6 +85,14 @@ func TestEvidenceRefuses(t *testing.T) {
 		"no quote":           {tpmEvidence, func(e *Evidence) { e.TPM = nil }, "tpm"},
 		"report on tpm":      {tpmEvidence, func(e *Evidence) { e.Report = []byte{1} }, "report"},
 		"certificate on tpm": {tpmEvidence, func(e *Evidence) { e.Certificates = many(1) }, "certificates"},
+		"unknown kind":       {tdxEvidence, func(e *Evidence) { e.Endorsements[1].Kind = "sgx" }, "endorsements[1].kind"},
+		"two of a kind":      {tdxEvidence, func(e *Evidence) { e.Endorsements[2].Kind = TDXTCBInfo }, "endorsements[2].kind"},
+		"empty endorsement":  {tdxEvidence, func(e *Evidence) { e.Endorsements[0].Body = nil }, "endorsements[0].body"},
+		"long endorsement":   {tdxEvidence, func(e *Evidence) { e.Endorsements[0].Body = make([]byte, MaxEndorsement+1) }, "endorsements[0].body"},
+		"many endorsements":  {tdxEvidence, func(e *Evidence) { e.Endorsements = make([]Endorsement, MaxEndorsements+1) }, "endorsements"},
+		"many signers":       {tdxEvidence, func(e *Evidence) { e.Endorsements[0].Chain = many(9) }, "endorsements[0].chain"},
+		"empty signer":       {tdxEvidence, func(e *Evidence) { e.Endorsements[0].Chain[1] = nil }, "endorsements[0].chain[1]"},
+		"long boot log":      {tpmEvidence, func(e *Evidence) { e.BootLog = make([]byte, MaxBootLog+1) }, "boot_log"},
 		"no quoted":          {tpmEvidence, func(e *Evidence) { e.TPM.Quoted = nil }, "tpm.quoted"},
 		"long quoted":        {tpmEvidence, func(e *Evidence) { e.TPM.Quoted = make([]byte, MaxQuoted+1) }, "tpm.quoted"},
 		"no signature":       {tpmEvidence, func(e *Evidence) { e.TPM.Signature = nil }, "tpm.signature"},
