@@ -30,8 +30,10 @@ func softEvidence() Evidence {
 
 func tdxEvidence() Evidence {
 	return Evidence{Type: TDX, Report: []byte{1}, BootLog: []byte{9}, Endorsements: []Endorsement{
-		{Kind: TDXTCBInfo, Body: []byte{1}, Chain: [][]byte{{4}, {5}}}, {Kind: TDXQEIdentity, Body: []byte{2}, Chain: [][]byte{{6}}},
-		{Kind: TDXRootCRL, Body: []byte{3}}, {Kind: TDXPCKCRL, Body: []byte{4}},
+		{Kind: TDXTCBInfo, Body: []byte{1}, Chain: [][]byte{{4}, {5}}},
+		{Kind: TDXQEIdentity, Body: []byte{2}, Chain: [][]byte{{6}}},
+		{Kind: TDXRootCRL, Body: []byte{3}},
+		{Kind: TDXPCKCRL, Body: []byte{4}},
 	}}
 }
 
