@@ -64,8 +64,15 @@ type Challenge struct {
 	Purpose Purpose
 	Nonce   [NonceSize]byte
 	// VerifierPeer and ProviderPeer are binary libp2p peer ids; ProviderPeer is
-	// the authenticated other end of the stream.
+	// the authenticated other end of the stream. A user of an endpoint has no peer
+	// id and learns the provider's from the claims.
 	VerifierPeer, ProviderPeer []byte
+	// Host is the app's host name, as users write it and without a port: for
+	// [PurposeEndpoint] alone, where it takes the peers' place.
+	Host string
+	// TLSKey is the SHA-256 of the SubjectPublicKeyInfo that the endpoint's
+	// connection was made with; nil where there was none. Endpoints only.
+	TLSKey []byte
 }
 
 // Claims is what evidence binds. Decode it from the bytes that came; the
@@ -91,6 +98,8 @@ type Claims struct {
 	IssuedAt         time.Time
 	ExpiresAt        time.Time
 	Storage          string
+	// Host is the app's host name that evidence of an endpoint is for.
+	Host string
 }
 
 // PodClaims is what is claimed of one pod.

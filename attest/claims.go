@@ -61,6 +61,7 @@ func (f *faults) claims(c *Claims) {
 	f.text("register", c.Register)
 	f.text("agent_version", c.AgentVersion)
 	f.text("storage", c.Storage)
+	f.text("host", c.Host)
 	if c.Pod != nil {
 		f.pod(c.Pod)
 	}

@@ -32,6 +32,7 @@ func EncodeClaims(c *Claims) []byte {
 		IssuedAt:         millis(c.IssuedAt),
 		ExpiresAt:        millis(c.ExpiresAt),
 		Storage:          valid(c.Storage),
+		Host:             valid(c.Host),
 	}
 	if p := c.Pod; p != nil {
 		m.Pod = &attestpb.PodClaims{
@@ -85,6 +86,7 @@ func DecodeClaims(b []byte) (*Claims, error) {
 		IssuedAt:         f.time("issued_at", m.GetIssuedAt()),
 		ExpiresAt:        f.time("expires_at", m.GetExpiresAt()),
 		Storage:          m.GetStorage(),
+		Host:             m.GetHost(),
 	}
 	if p := m.GetPod(); p != nil {
 		c.Pod = &PodClaims{

@@ -31,7 +31,7 @@ func full() *Claims {
 			Images:            []ImageClaims{{Container: "web", CID: "bafy", ImageID: "sha256:00"}},
 			ProvenanceDigests: [][]byte{fill(11, 32)},
 		},
-		OfferDigest: fill(12, 32), AgentVersion: "0.0.1", Storage: "fscrypt",
+		OfferDigest: fill(12, 32), AgentVersion: "0.0.1", Storage: "fscrypt", Host: "app.example",
 		IssuedAt:  time.UnixMilli(1_800_000_000_000).UTC(),
 		ExpiresAt: time.UnixMilli(1_800_000_300_000).UTC(),
 	}
@@ -125,6 +125,7 @@ func TestDecodeClaimsRefuses(t *testing.T) {
 		"short offer digest":  {func(c *Claims) { c.OfferDigest = make([]byte, 31) }, "offer_digest"},
 		"escape in register":  {func(c *Claims) { c.Register = "\x1b[2J" }, "register"},
 		"newline in version":  {func(c *Claims) { c.AgentVersion = "1\n2" }, "agent_version"},
+		"letters in host":     {func(c *Claims) { c.Host = "\u00e9" }, "host"},
 		"letters in storage":  {func(c *Claims) { c.Storage = "\u00e9" }, "storage"},
 		"long version":        {func(c *Claims) { c.AgentVersion = strings.Repeat("x", 257) }, "agent_version"},
 		"never issued":        {func(c *Claims) { c.IssuedAt = time.Time{} }, "issued_at"},

@@ -25,7 +25,7 @@ var layers = map[string]int{
 	"manifest/offer": 3,
 	"attest/verify":  3, "attest/policy": 3, "attest/keyrelease": 3,
 	"attest/device/tpm": 3, "attest/device/soft": 3,
-	"attest/attesttest": 4, "attest/receipt": 3,
+	"attest/attesttest": 4, "attest/receipt": 3, "attest/podlog": 3, "attest/tlog": 3,
 	"p2p":     3,
 	"p2p/rpc": 4, "p2p/discovery": 5, "p2p/oci": 4, "p2p/content": 4, "p2p/p2ptest": 5,
 	"p2p/ipdr": 5,
@@ -64,7 +64,7 @@ var homes = map[string][]string{
 // pure packages do no I/O: they are functions of their arguments.
 var pure = []string{
 	"proto/status", "manifest", "manifest/offer", "attest", "attest/verify", "attest/policy",
-	"attest/keyrelease", "attest/tpmtemplate", "attest/receipt", "attest/bootlog", "manifest/internal/strictyaml",
+	"attest/keyrelease", "attest/tpmtemplate", "attest/receipt", "attest/bootlog", "attest/podlog", "attest/tlog", "manifest/internal/strictyaml",
 }
 
 var impure = []string{"net", "os", "log/slog", "log", "os/exec", "net/http", "math/rand"}

@@ -17,8 +17,7 @@ import (
 // An accepted result has its claims, level and facts set. On failure the result
 // holds the digest and the checks up to and including the one that failed, and
 // the error is of class untrusted with reason "attest.SLUG" (see README.md).
-// An unset challenge is invalid_argument, TDX evidence unimplemented. Library
-// errors are private causes.
+// An unset challenge is invalid_argument. Library errors are private causes.
 //
 // The level is what the evidence reaches by itself. For a TPM that is
 // tpm2-identity: its registers are authentic then, but only reference values
@@ -56,6 +55,11 @@ func Evidence(evidence []attest.Evidence, claims []byte, ch attest.Challenge, ac
 		result.TPM, err = checkQuote(s, e.TPM, claims, result.Claims, act)
 		return result, err
 	}
+	if e.Type == attest.TDX {
+		result.Level = attest.LevelTDX
+		result.TDX, err = checkTDX(s, e, attest.ReportData(claims), roots, now)
+		return result, err
+	}
 	result.Level = attest.LevelSNP
 	if e.Type == attest.Soft {
 		result.Level = attest.LevelSoft
@@ -69,18 +73,15 @@ func checkType(s *steps, e attest.Evidence, act *Expected) error {
 	switch e.Type {
 	case attest.Soft:
 		s.anchor = attest.AnchorSelf
-	case attest.SEVSNP:
+	case attest.SEVSNP, attest.TDX:
 		s.anchor = attest.AnchorHardware
 	case attest.TPM2:
 		if act == nil || !act.complete {
 			return s.fail(codeActivation, "no activation", "the verifier's own challenge to the endorsement key", nil)
 		}
 		s.anchor = act.anchor
-	case attest.TDX:
-		refused := s.fail(codeType, "tdx", "soft, sev-snp or tpm2", nil)
-		return status.New(status.Unimplemented, refused.Reason, "%s", refused.Detail)
 	default:
-		return s.fail(codeType, fmt.Sprintf("%.32q", string(e.Type)), "soft, sev-snp or tpm2", nil)
+		return s.fail(codeType, fmt.Sprintf("%.32q", string(e.Type)), "soft, sev-snp, tdx or tpm2", nil)
 	}
 	s.pass(codeType, string(e.Type))
 	return nil

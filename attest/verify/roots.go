@@ -16,7 +16,7 @@ import (
 )
 
 // Roots are the trust anchors beyond those that are compiled in: AMD's for
-// SEV-SNP and the TPM vendors' of [BuiltinEKRoots]. The zero value trusts
+// SEV-SNP, Intel's for TDX and the TPM vendors' of [BuiltinEKRoots]. The zero value trusts
 // nothing more.
 type Roots struct {
 	// SoftCAs are SHA-256 fingerprints of development CAs (the DER of their root
@@ -30,8 +30,12 @@ type Roots struct {
 	// itself pins that one TPM.
 	EKRootFingerprints [][32]byte
 
-	// snp replaces AMD's roots, by product line, in tests of this package.
-	snp map[string][]*trust.AMDRootCerts
+	// snp replaces AMD's certificates, by product line, in tests of this package.
+	snp map[string]*trust.ProductCerts
+	// tdx replaces Intel's certificate in tests of this package; nil is Intel's.
+	tdx *x509.Certificate
+	// chains is the memory of a [Verifier], or nil.
+	chains *chainCache
 }
 
 //go:embed ekroots

@@ -2,40 +2,49 @@ package verify
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"crypto/subtle"
-	"crypto/x509"
-	"errors"
+	"encoding/binary"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/go-sev-guest/abi"
-	"github.com/google/go-sev-guest/kds"
 	spb "github.com/google/go-sev-guest/proto/sevsnp"
 	"github.com/google/go-sev-guest/verify"
-	"github.com/google/go-sev-guest/verify/trust"
 
 	"apocryph/attest"
 )
+
+// maxVMPL is the least privileged level of a guest. A report that the
+// hypervisor asked for names none, and its report data is nobody's word.
+const maxVMPL = 3
 
 // checkSNP verifies an ATTESTATION_REPORT (SEV-SNP firmware ABI, 56860, table
 // 23), of AMD's or of a software device.
 func checkSNP(s *steps, e attest.Evidence, binding [64]byte, roots Roots, now time.Time) (*attest.SNPFacts, error) {
 	report, err := parseReport(e.Report)
 	if err != nil {
-		return nil, s.fail(codeParse, "a report that cannot be read", "an SEV-SNP report of 1184 bytes", err)
+		return nil, s.fail(codeParse, "a report that cannot be read", "an SEV-SNP report of 1184 bytes, version 2 to 5", err)
 	}
-	signer, root, err := checkSNPChain(s, e, report, roots, now)
+	if err := checkSNPExtras(s, e); err != nil {
+		return nil, err
+	}
+	chain, err := checkSNPChain(s, e, report, roots, now)
 	if err != nil {
 		return nil, err
 	}
+	if err := verify.SnpReportSignature(e.Report, chain.leaf); err != nil {
+		return nil, s.fail(codeSignature, "a signature that the certificate's key did not make", "the signature of the report by its chip", err)
+	}
+	s.pass(codeSignature, "by "+chain.leaf.Subject.CommonName)
 	if subtle.ConstantTimeCompare(report.GetReportData(), make([]byte, abi.ReportDataSize)) == 1 {
 		return nil, s.fail(codeUnbound, "report data of zeros", short(binding[:]), nil)
 	}
 	same := subtle.ConstantTimeCompare(report.GetReportData(), binding[:]) == 1
 	if err := s.equal(codeBinding, same, report.GetReportData(), binding[:]); err != nil {
 		return nil, err
+	}
+	if report.GetVmpl() > maxVMPL {
+		return nil, s.fail(codeVMPL, fmt.Sprintf("VMPL 0x%x", report.GetVmpl()), "0 to 3: a report that the guest itself asked for", nil)
 	}
 	policy, err := abi.ParseSnpPolicy(report.GetPolicy())
 	if err != nil {
@@ -45,21 +54,20 @@ func checkSNP(s *steps, e attest.Evidence, binding [64]byte, roots Roots, now ti
 		return nil, s.fail(codeDebug, fmt.Sprintf("guest policy 0x%x with debug allowed", report.GetPolicy()), "no debugging, whose owner reads all memory", nil)
 	}
 	s.pass(codeDebug, fmt.Sprintf("guest policy 0x%x", report.GetPolicy()))
-	want, err := newExpectations(binding)
-	if err != nil {
-		return nil, s.fail(codeUnbound, "no binding", "64 bytes", err)
-	}
-	if err := want.validate(report, signer); err != nil {
-		return nil, s.fail(codeTCBStatus, "a report that contradicts its certificate or itself", "one TCB version in report and certificate, and no provisional firmware", err)
+	if got, want := contradiction(report, chain.ek); got != "" {
+		return nil, s.fail(codeTCBStatus, got, want, nil)
 	}
 	s.pass(codeTCBStatus, fmt.Sprintf("TCB %016x", report.GetReportedTcb()))
-	return snpFacts(report, policy, signer, root), nil
+	return snpFacts(report, policy, chain), nil
 }
 
 // parseReport demands the exact size: the library reads the front of anything longer.
 func parseReport(raw []byte) (*spb.Report, error) {
 	if len(raw) != abi.ReportSize {
 		return nil, fmt.Errorf("got %d bytes, want %d", len(raw), abi.ReportSize)
+	}
+	if v := binary.LittleEndian.Uint32(raw); v < abi.MinSupportedReportVersion || v > abi.MaxSupportedReportVersion {
+		return nil, fmt.Errorf("version %d", v)
 	}
 	report, err := abi.ReportToProto(raw)
 	if err != nil {
@@ -73,101 +81,22 @@ func parseReport(raw []byte) (*spb.Report, error) {
 	if !bytes.Equal(again, raw) {
 		return nil, errNotOfThisForm
 	}
+	if report.GetVersion() < abi.ReportVersion4 && report.GetLaunchMitVector()|report.GetCurrentMitVector() != 0 {
+		return nil, errNotOfThisForm
+	}
 	return report, nil
 }
 
-// checkSNPChain verifies the chain and the signature, and returns the
-// certificate that signed and the root's fingerprint.
-func checkSNPChain(s *steps, e attest.Evidence, report *spb.Report, roots Roots, now time.Time) (*x509.Certificate, [32]byte, error) {
-	fail := func(c code, got, want string, cause error) (*x509.Certificate, [32]byte, error) {
-		return nil, [32]byte{}, s.fail(c, got, want, cause)
+// checkSNPExtras refuses what may accompany other evidence. Nothing would vouch
+// for it here.
+func checkSNPExtras(s *steps, e attest.Evidence) error {
+	if n := len(e.BootLog); n > 0 {
+		return s.fail(codeParse, fmt.Sprintf("a boot log of %d bytes", n), "none: an SEV-SNP report has no boot registers", nil)
 	}
-	info, err := abi.ParseSignerInfo(report.GetSignerInfo())
-	if err != nil || info.SigningKey != abi.VcekReportSigner {
-		return fail(codeChain, "a report that no VCEK signed", "a chip's own key (VCEK)", err)
-	}
-	if len(e.Certificates) == 0 {
-		return fail(codeChain, "no certificate", "the VCEK's certificate", nil)
-	}
-	signer, err := parseCertificate(e.Certificates[0])
-	if err != nil {
-		return fail(codeChain, "a certificate that cannot be read", "the VCEK's certificate", err)
-	}
-	trusted, root := roots.snp, [32]byte{}
-	if e.Type == attest.Soft {
-		if trusted, root, err = softRoots(s, e.Certificates, roots); err != nil {
-			return nil, [32]byte{}, err
+	for _, x := range e.Endorsements {
+		if x.Kind != attest.SNPCRL || len(x.Chain) > 0 {
+			return s.fail(codeParse, fmt.Sprintf("endorsement %s with %d certificates", x.Kind, len(x.Chain)), "AMD's revocation list alone", nil)
 		}
 	}
-	att := &spb.Attestation{Report: report, CertificateChain: &spb.CertificateChain{VcekCert: signer.Raw}}
-	// A nil map stands for AMD's own roots; an empty one is never built.
-	if err := verify.SnpAttestation(att, &verify.Options{DisableCertFetching: true, Now: now, TrustedRoots: trusted}); err != nil {
-		if verify.SnpReportSignature(e.Report, signer) != nil {
-			return fail(codeSignature, "a signature that the certificate's key did not make", "the signature of the report by its chip", err)
-		}
-		return fail(codeChain, "a certificate that no trusted root vouches for now", "a chain to a trusted root", err)
-	}
-	if e.Type == attest.SEVSNP {
-		if root, err = amdRoot(report, signer, trusted); err != nil {
-			return fail(codeChain, "an unknown product", "Milan, Genoa or Turin", err)
-		}
-	}
-	s.pass(codeChain, "root sha256:"+short(root[:]))
-	s.pass(codeSignature, "by "+signer.Subject.CommonName)
-	return signer, root, nil
-}
-
-// softRoots takes the last two certificates of the evidence as signing and root
-// certificate, after the root's fingerprint was found among the named ones.
-func softRoots(s *steps, chain [][]byte, roots Roots) (map[string][]*trust.AMDRootCerts, [32]byte, error) {
-	var none [32]byte
-	if n := len(chain); n != 3 {
-		return nil, none, s.fail(codeChain, fmt.Sprintf("%d certificates", n), "3: device, signing and root certificate", nil)
-	}
-	root := sha256.Sum256(chain[2])
-	if !slices.Contains(roots.SoftCAs, root) {
-		return nil, none, s.fail(codeUntrustedRoot, "development CA sha256:"+short(root[:]), "one that the policy names", nil).
-			WithHint("software evidence proves nothing about hardware; to accept this device for development, name its CA under dev.soft_ca in the policy")
-	}
-	s.pass(codeUntrustedRoot, "development CA sha256:"+short(root[:]))
-	ask, askErr := parseCertificate(chain[1])
-	ark, arkErr := parseCertificate(chain[2])
-	if err := errors.Join(askErr, arkErr); err != nil {
-		return nil, none, s.fail(codeChain, "a certificate that cannot be read", "the development CA's certificates", err)
-	}
-	trusted := make(map[string][]*trust.AMDRootCerts)
-	for line := range trust.DefaultRootCerts {
-		r := trust.AMDRootCertsProduct(line)
-		r.ProductCerts = &trust.ProductCerts{Ask: ask, Ark: ark}
-		trusted[line] = []*trust.AMDRootCerts{r}
-	}
-	return trusted, root, nil
-}
-
-// amdRoot is the fingerprint of the root that the library chose for a report.
-func amdRoot(report *spb.Report, signer *x509.Certificate, trusted map[string][]*trust.AMDRootCerts) ([32]byte, error) {
-	line, err := productLine(report, signer)
-	if err != nil {
-		return [32]byte{}, err
-	}
-	if trusted == nil {
-		r, err := trust.GetDefaultRootCerts(line)
-		if err != nil {
-			return [32]byte{}, err
-		}
-		return sha256.Sum256(r.ProductCerts.Ark.Raw), nil
-	}
-	return sha256.Sum256(trusted[line][0].ProductCerts.Ark.Raw), nil
-}
-
-// productLine is in the report since version 3, in the certificate before.
-func productLine(report *spb.Report, signer *x509.Certificate) (string, error) {
-	if fms := report.GetCpuid1EaxFms(); fms != 0 {
-		return kds.ProductLineFromFms(fms), nil
-	}
-	exts, err := kds.VcekCertificateExtensions(signer)
-	if err != nil {
-		return "", err
-	}
-	return kds.ProductLineOfProductName(exts.ProductName), nil
+	return nil
 }

@@ -47,7 +47,7 @@ func TestSoftAttacks(t *testing.T) {
 		change func(*exchange)
 		code   string
 	}{
-		"another device's certificate": {func(x *exchange) { x.evidence.Certificates[0] = foreign.Certificates[0] }, "ATT-040"},
+		"another device's certificate": {func(x *exchange) { x.evidence.Certificates[0] = foreign.Certificates[0] }, "ATT-030"},
 		"another device under our root": {func(x *exchange) {
 			x.evidence.Report, x.evidence.Certificates[0] = foreign.Report, foreign.Certificates[0]
 		}, "ATT-030"},

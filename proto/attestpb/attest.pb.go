@@ -89,7 +89,14 @@ type AttestRequest struct {
 	// accept lists the evidence types that the caller can appraise.
 	Accept []string `protobuf:"bytes,4,rep,name=accept,proto3" json:"accept,omitempty"`
 	// capacity asks for an offer to be bound into the evidence.
-	Capacity      *capacitypb.CapacityRequest `protobuf:"bytes,5,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	Capacity *capacitypb.CapacityRequest `protobuf:"bytes,5,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	// pod_id is a pod of the caller's: the claims speak of it, and what the log
+	// says of it comes opened.
+	PodId string `protobuf:"bytes,6,opt,name=pod_id,json=podId,proto3" json:"pod_id,omitempty"`
+	// log asks for the pod log.
+	Log *LogRequest `protobuf:"bytes,7,opt,name=log,proto3" json:"log,omitempty"`
+	// tree asks for proofs of the transparency log.
+	Tree          *TreeRequest `protobuf:"bytes,8,opt,name=tree,proto3" json:"tree,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,6 +166,127 @@ func (x *AttestRequest) GetCapacity() *capacitypb.CapacityRequest {
 	return nil
 }
 
+func (x *AttestRequest) GetPodId() string {
+	if x != nil {
+		return x.PodId
+	}
+	return ""
+}
+
+func (x *AttestRequest) GetLog() *LogRequest {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *AttestRequest) GetTree() *TreeRequest {
+	if x != nil {
+		return x.Tree
+	}
+	return nil
+}
+
+// LogRequest asks for the records of the pod log, from number from on.
+type LogRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogRequest) Reset() {
+	*x = LogRequest{}
+	mi := &file_attest_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogRequest) ProtoMessage() {}
+
+func (x *LogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_attest_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
+func (*LogRequest) Descriptor() ([]byte, []int) {
+	return file_attest_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *LogRequest) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+// TreeRequest asks how the transparency log has grown.
+type TreeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// size is that of the last head that the caller verified, 0 for none.
+	Size int64 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	// leaves are SHA-256 hashes of leaves that the caller wants shown.
+	Leaves        [][]byte `protobuf:"bytes,2,rep,name=leaves,proto3" json:"leaves,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TreeRequest) Reset() {
+	*x = TreeRequest{}
+	mi := &file_attest_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TreeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TreeRequest) ProtoMessage() {}
+
+func (x *TreeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_attest_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TreeRequest.ProtoReflect.Descriptor instead.
+func (*TreeRequest) Descriptor() ([]byte, []int) {
+	return file_attest_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TreeRequest) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *TreeRequest) GetLeaves() [][]byte {
+	if x != nil {
+		return x.Leaves
+	}
+	return nil
+}
+
 // AttestActivate answers a TpmIdentity: TPM2_ActivateCredential's input. Both
 // fields are empty where the caller remembers an activation of the same two keys
 // and asks for no proof.
@@ -174,7 +302,7 @@ type AttestActivate struct {
 
 func (x *AttestActivate) Reset() {
 	*x = AttestActivate{}
-	mi := &file_attest_proto_msgTypes[1]
+	mi := &file_attest_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -186,7 +314,7 @@ func (x *AttestActivate) String() string {
 func (*AttestActivate) ProtoMessage() {}
 
 func (x *AttestActivate) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[1]
+	mi := &file_attest_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -199,7 +327,7 @@ func (x *AttestActivate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttestActivate.ProtoReflect.Descriptor instead.
 func (*AttestActivate) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{1}
+	return file_attest_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *AttestActivate) GetCredentialBlob() []byte {
@@ -230,7 +358,7 @@ type AttestResponse struct {
 
 func (x *AttestResponse) Reset() {
 	*x = AttestResponse{}
-	mi := &file_attest_proto_msgTypes[2]
+	mi := &file_attest_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -242,7 +370,7 @@ func (x *AttestResponse) String() string {
 func (*AttestResponse) ProtoMessage() {}
 
 func (x *AttestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[2]
+	mi := &file_attest_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -255,7 +383,7 @@ func (x *AttestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttestResponse.ProtoReflect.Descriptor instead.
 func (*AttestResponse) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{2}
+	return file_attest_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AttestResponse) GetBody() isAttestResponse_Body {
@@ -319,6 +447,7 @@ type AttestEvent struct {
 	// Types that are valid to be assigned to Body:
 	//
 	//	*AttestEvent_TpmIdentity
+	//	*AttestEvent_Log
 	Body          isAttestEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -326,7 +455,7 @@ type AttestEvent struct {
 
 func (x *AttestEvent) Reset() {
 	*x = AttestEvent{}
-	mi := &file_attest_proto_msgTypes[3]
+	mi := &file_attest_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -338,7 +467,7 @@ func (x *AttestEvent) String() string {
 func (*AttestEvent) ProtoMessage() {}
 
 func (x *AttestEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[3]
+	mi := &file_attest_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -351,7 +480,7 @@ func (x *AttestEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttestEvent.ProtoReflect.Descriptor instead.
 func (*AttestEvent) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{3}
+	return file_attest_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AttestEvent) GetBody() isAttestEvent_Body {
@@ -370,6 +499,15 @@ func (x *AttestEvent) GetTpmIdentity() *TpmIdentity {
 	return nil
 }
 
+func (x *AttestEvent) GetLog() *LogPage {
+	if x != nil {
+		if x, ok := x.Body.(*AttestEvent_Log); ok {
+			return x.Log
+		}
+	}
+	return nil
+}
+
 type isAttestEvent_Body interface {
 	isAttestEvent_Body()
 }
@@ -379,7 +517,131 @@ type AttestEvent_TpmIdentity struct {
 	TpmIdentity *TpmIdentity `protobuf:"bytes,1,opt,name=tpm_identity,json=tpmIdentity,proto3,oneof"`
 }
 
+type AttestEvent_Log struct {
+	// log is a part of the pod log; all parts come before the result.
+	Log *LogPage `protobuf:"bytes,2,opt,name=log,proto3,oneof"`
+}
+
 func (*AttestEvent_TpmIdentity) isAttestEvent_Body() {}
+
+func (*AttestEvent_Log) isAttestEvent_Body() {}
+
+// LogPage is a part of the pod log.
+type LogPage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// from is the number of its first record.
+	From uint64 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	// records is a list of records (attest/podlog).
+	Records       []byte        `protobuf:"bytes,2,opt,name=records,proto3" json:"records,omitempty"`
+	Openings      []*LogOpening `protobuf:"bytes,3,rep,name=openings,proto3" json:"openings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogPage) Reset() {
+	*x = LogPage{}
+	mi := &file_attest_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogPage) ProtoMessage() {}
+
+func (x *LogPage) ProtoReflect() protoreflect.Message {
+	mi := &file_attest_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogPage.ProtoReflect.Descriptor instead.
+func (*LogPage) Descriptor() ([]byte, []int) {
+	return file_attest_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LogPage) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *LogPage) GetRecords() []byte {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *LogPage) GetOpenings() []*LogOpening {
+	if x != nil {
+		return x.Openings
+	}
+	return nil
+}
+
+// LogOpening says what a record is about; only its tenant gets it.
+type LogOpening struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Seq   uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// opening is an opening (attest/podlog).
+	Opening       []byte `protobuf:"bytes,2,opt,name=opening,proto3" json:"opening,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogOpening) Reset() {
+	*x = LogOpening{}
+	mi := &file_attest_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogOpening) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogOpening) ProtoMessage() {}
+
+func (x *LogOpening) ProtoReflect() protoreflect.Message {
+	mi := &file_attest_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogOpening.ProtoReflect.Descriptor instead.
+func (*LogOpening) Descriptor() ([]byte, []int) {
+	return file_attest_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *LogOpening) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *LogOpening) GetOpening() []byte {
+	if x != nil {
+		return x.Opening
+	}
+	return nil
+}
 
 type TpmIdentity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -394,7 +656,7 @@ type TpmIdentity struct {
 
 func (x *TpmIdentity) Reset() {
 	*x = TpmIdentity{}
-	mi := &file_attest_proto_msgTypes[4]
+	mi := &file_attest_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -406,7 +668,7 @@ func (x *TpmIdentity) String() string {
 func (*TpmIdentity) ProtoMessage() {}
 
 func (x *TpmIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[4]
+	mi := &file_attest_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -419,7 +681,7 @@ func (x *TpmIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TpmIdentity.ProtoReflect.Descriptor instead.
 func (*TpmIdentity) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{4}
+	return file_attest_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TpmIdentity) GetEkCertificates() [][]byte {
@@ -446,16 +708,19 @@ func (x *TpmIdentity) GetAkPublic() []byte {
 type AttestResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// claims are the exact bytes that the evidence binds.
-	Claims        []byte                  `protobuf:"bytes,1,opt,name=claims,proto3" json:"claims,omitempty"`
-	Evidence      []*Evidence             `protobuf:"bytes,2,rep,name=evidence,proto3" json:"evidence,omitempty"`
-	Offer         *capacitypb.SignedOffer `protobuf:"bytes,3,opt,name=offer,proto3" json:"offer,omitempty"`
+	Claims   []byte                  `protobuf:"bytes,1,opt,name=claims,proto3" json:"claims,omitempty"`
+	Evidence []*Evidence             `protobuf:"bytes,2,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	Offer    *capacitypb.SignedOffer `protobuf:"bytes,3,opt,name=offer,proto3" json:"offer,omitempty"`
+	// receipt is the DSSE envelope of the pod that was asked about.
+	Receipt       []byte      `protobuf:"bytes,4,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	Tree          *TreeAnswer `protobuf:"bytes,5,opt,name=tree,proto3" json:"tree,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AttestResult) Reset() {
 	*x = AttestResult{}
-	mi := &file_attest_proto_msgTypes[5]
+	mi := &file_attest_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -467,7 +732,7 @@ func (x *AttestResult) String() string {
 func (*AttestResult) ProtoMessage() {}
 
 func (x *AttestResult) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[5]
+	mi := &file_attest_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -480,7 +745,7 @@ func (x *AttestResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttestResult.ProtoReflect.Descriptor instead.
 func (*AttestResult) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{5}
+	return file_attest_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AttestResult) GetClaims() []byte {
@@ -500,6 +765,85 @@ func (x *AttestResult) GetEvidence() []*Evidence {
 func (x *AttestResult) GetOffer() *capacitypb.SignedOffer {
 	if x != nil {
 		return x.Offer
+	}
+	return nil
+}
+
+func (x *AttestResult) GetReceipt() []byte {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+func (x *AttestResult) GetTree() *TreeAnswer {
+	if x != nil {
+		return x.Tree
+	}
+	return nil
+}
+
+// TreeAnswer shows how the transparency log has grown.
+type TreeAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// head is a signed note (attest/tlog).
+	Head []byte `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
+	// consistency is a consistency proof from the size that was asked.
+	Consistency []byte `protobuf:"bytes,2,opt,name=consistency,proto3" json:"consistency,omitempty"`
+	// inclusions are inclusion proofs of the leaves that were asked for, in order,
+	// empty for one that is not in the log.
+	Inclusions    [][]byte `protobuf:"bytes,3,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TreeAnswer) Reset() {
+	*x = TreeAnswer{}
+	mi := &file_attest_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TreeAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TreeAnswer) ProtoMessage() {}
+
+func (x *TreeAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_attest_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TreeAnswer.ProtoReflect.Descriptor instead.
+func (*TreeAnswer) Descriptor() ([]byte, []int) {
+	return file_attest_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *TreeAnswer) GetHead() []byte {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *TreeAnswer) GetConsistency() []byte {
+	if x != nil {
+		return x.Consistency
+	}
+	return nil
+}
+
+func (x *TreeAnswer) GetInclusions() [][]byte {
+	if x != nil {
+		return x.Inclusions
 	}
 	return nil
 }
@@ -524,7 +868,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_attest_proto_msgTypes[6]
+	mi := &file_attest_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +880,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[6]
+	mi := &file_attest_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +893,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{6}
+	return file_attest_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Evidence) GetType() string {
@@ -609,7 +953,7 @@ type Endorsement struct {
 
 func (x *Endorsement) Reset() {
 	*x = Endorsement{}
-	mi := &file_attest_proto_msgTypes[7]
+	mi := &file_attest_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -621,7 +965,7 @@ func (x *Endorsement) String() string {
 func (*Endorsement) ProtoMessage() {}
 
 func (x *Endorsement) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[7]
+	mi := &file_attest_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -634,7 +978,7 @@ func (x *Endorsement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endorsement.ProtoReflect.Descriptor instead.
 func (*Endorsement) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{7}
+	return file_attest_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Endorsement) GetKind() string {
@@ -672,7 +1016,7 @@ type TpmQuote struct {
 
 func (x *TpmQuote) Reset() {
 	*x = TpmQuote{}
-	mi := &file_attest_proto_msgTypes[8]
+	mi := &file_attest_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +1028,7 @@ func (x *TpmQuote) String() string {
 func (*TpmQuote) ProtoMessage() {}
 
 func (x *TpmQuote) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[8]
+	mi := &file_attest_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +1041,7 @@ func (x *TpmQuote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TpmQuote.ProtoReflect.Descriptor instead.
 func (*TpmQuote) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{8}
+	return file_attest_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TpmQuote) GetQuoted() []byte {
@@ -740,7 +1084,7 @@ type Pcr struct {
 
 func (x *Pcr) Reset() {
 	*x = Pcr{}
-	mi := &file_attest_proto_msgTypes[9]
+	mi := &file_attest_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +1096,7 @@ func (x *Pcr) String() string {
 func (*Pcr) ProtoMessage() {}
 
 func (x *Pcr) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[9]
+	mi := &file_attest_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +1109,7 @@ func (x *Pcr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pcr.ProtoReflect.Descriptor instead.
 func (*Pcr) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{9}
+	return file_attest_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Pcr) GetBank() string {
@@ -818,14 +1162,16 @@ type Claims struct {
 	IssuedAt  int64 `protobuf:"varint,16,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
 	ExpiresAt int64 `protobuf:"varint,17,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// storage names how data at rest is protected: "none", "fscrypt", "tmpfs".
-	Storage       string `protobuf:"bytes,18,opt,name=storage,proto3" json:"storage,omitempty"`
+	Storage string `protobuf:"bytes,18,opt,name=storage,proto3" json:"storage,omitempty"`
+	// host is the app's host name that evidence of an endpoint is for.
+	Host          string `protobuf:"bytes,19,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Claims) Reset() {
 	*x = Claims{}
-	mi := &file_attest_proto_msgTypes[10]
+	mi := &file_attest_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +1183,7 @@ func (x *Claims) String() string {
 func (*Claims) ProtoMessage() {}
 
 func (x *Claims) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[10]
+	mi := &file_attest_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +1196,7 @@ func (x *Claims) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claims.ProtoReflect.Descriptor instead.
 func (*Claims) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{10}
+	return file_attest_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Claims) GetPurpose() Purpose {
@@ -979,6 +1325,13 @@ func (x *Claims) GetStorage() string {
 	return ""
 }
 
+func (x *Claims) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
 type PodClaims struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	PodId             string                 `protobuf:"bytes,1,opt,name=pod_id,json=podId,proto3" json:"pod_id,omitempty"`
@@ -991,7 +1344,7 @@ type PodClaims struct {
 
 func (x *PodClaims) Reset() {
 	*x = PodClaims{}
-	mi := &file_attest_proto_msgTypes[11]
+	mi := &file_attest_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1356,7 @@ func (x *PodClaims) String() string {
 func (*PodClaims) ProtoMessage() {}
 
 func (x *PodClaims) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[11]
+	mi := &file_attest_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1369,7 @@ func (x *PodClaims) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodClaims.ProtoReflect.Descriptor instead.
 func (*PodClaims) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{11}
+	return file_attest_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PodClaims) GetPodId() string {
@@ -1059,7 +1412,7 @@ type ImageClaims struct {
 
 func (x *ImageClaims) Reset() {
 	*x = ImageClaims{}
-	mi := &file_attest_proto_msgTypes[12]
+	mi := &file_attest_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1071,7 +1424,7 @@ func (x *ImageClaims) String() string {
 func (*ImageClaims) ProtoMessage() {}
 
 func (x *ImageClaims) ProtoReflect() protoreflect.Message {
-	mi := &file_attest_proto_msgTypes[12]
+	mi := &file_attest_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +1437,7 @@ func (x *ImageClaims) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageClaims.ProtoReflect.Descriptor instead.
 func (*ImageClaims) Descriptor() ([]byte, []int) {
-	return file_attest_proto_rawDescGZIP(), []int{12}
+	return file_attest_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ImageClaims) GetContainer() string {
@@ -1112,13 +1465,22 @@ var File_attest_proto protoreflect.FileDescriptor
 
 const file_attest_proto_rawDesc = "" +
 	"\n" +
-	"\fattest.proto\x12\vapocryph.v0\x1a\fstatus.proto\x1a\x0ecapacity.proto\"\xcc\x01\n" +
+	"\fattest.proto\x12\vapocryph.v0\x1a\fstatus.proto\x1a\x0ecapacity.proto\"\xbc\x02\n" +
 	"\rAttestRequest\x12.\n" +
 	"\apurpose\x18\x01 \x01(\x0e2\x14.apocryph.v0.PurposeR\apurpose\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12#\n" +
 	"\rprovider_peer\x18\x03 \x01(\fR\fproviderPeer\x12\x16\n" +
 	"\x06accept\x18\x04 \x03(\tR\x06accept\x128\n" +
-	"\bcapacity\x18\x05 \x01(\v2\x1c.apocryph.v0.CapacityRequestR\bcapacity\"d\n" +
+	"\bcapacity\x18\x05 \x01(\v2\x1c.apocryph.v0.CapacityRequestR\bcapacity\x12\x15\n" +
+	"\x06pod_id\x18\x06 \x01(\tR\x05podId\x12)\n" +
+	"\x03log\x18\a \x01(\v2\x17.apocryph.v0.LogRequestR\x03log\x12,\n" +
+	"\x04tree\x18\b \x01(\v2\x18.apocryph.v0.TreeRequestR\x04tree\" \n" +
+	"\n" +
+	"LogRequest\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\"9\n" +
+	"\vTreeRequest\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x03R\x04size\x12\x16\n" +
+	"\x06leaves\x18\x02 \x03(\fR\x06leaves\"d\n" +
 	"\x0eAttestActivate\x12'\n" +
 	"\x0fcredential_blob\x18\x01 \x01(\fR\x0ecredentialBlob\x12)\n" +
 	"\x10encrypted_secret\x18\x02 \x01(\fR\x0fencryptedSecret\"\xac\x01\n" +
@@ -1126,18 +1488,36 @@ const file_attest_proto_rawDesc = "" +
 	"\x05event\x18\x01 \x01(\v2\x18.apocryph.v0.AttestEventH\x00R\x05event\x123\n" +
 	"\x06result\x18\x02 \x01(\v2\x19.apocryph.v0.AttestResultH\x00R\x06result\x12+\n" +
 	"\x05error\x18\x03 \x01(\v2\x13.apocryph.v0.StatusH\x00R\x05errorB\x06\n" +
-	"\x04body\"T\n" +
+	"\x04body\"~\n" +
 	"\vAttestEvent\x12=\n" +
-	"\ftpm_identity\x18\x01 \x01(\v2\x18.apocryph.v0.TpmIdentityH\x00R\vtpmIdentityB\x06\n" +
-	"\x04body\"p\n" +
+	"\ftpm_identity\x18\x01 \x01(\v2\x18.apocryph.v0.TpmIdentityH\x00R\vtpmIdentity\x12(\n" +
+	"\x03log\x18\x02 \x01(\v2\x14.apocryph.v0.LogPageH\x00R\x03logB\x06\n" +
+	"\x04body\"l\n" +
+	"\aLogPage\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x18\n" +
+	"\arecords\x18\x02 \x01(\fR\arecords\x123\n" +
+	"\bopenings\x18\x03 \x03(\v2\x17.apocryph.v0.LogOpeningR\bopenings\"8\n" +
+	"\n" +
+	"LogOpening\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x18\n" +
+	"\aopening\x18\x02 \x01(\fR\aopening\"p\n" +
 	"\vTpmIdentity\x12'\n" +
 	"\x0fek_certificates\x18\x01 \x03(\fR\x0eekCertificates\x12\x1b\n" +
 	"\tek_public\x18\x02 \x01(\fR\bekPublic\x12\x1b\n" +
-	"\tak_public\x18\x03 \x01(\fR\bakPublic\"\x89\x01\n" +
+	"\tak_public\x18\x03 \x01(\fR\bakPublic\"\xd0\x01\n" +
 	"\fAttestResult\x12\x16\n" +
 	"\x06claims\x18\x01 \x01(\fR\x06claims\x121\n" +
 	"\bevidence\x18\x02 \x03(\v2\x15.apocryph.v0.EvidenceR\bevidence\x12.\n" +
-	"\x05offer\x18\x03 \x01(\v2\x18.apocryph.v0.SignedOfferR\x05offer\"\xdc\x01\n" +
+	"\x05offer\x18\x03 \x01(\v2\x18.apocryph.v0.SignedOfferR\x05offer\x12\x18\n" +
+	"\areceipt\x18\x04 \x01(\fR\areceipt\x12+\n" +
+	"\x04tree\x18\x05 \x01(\v2\x17.apocryph.v0.TreeAnswerR\x04tree\"b\n" +
+	"\n" +
+	"TreeAnswer\x12\x12\n" +
+	"\x04head\x18\x01 \x01(\fR\x04head\x12 \n" +
+	"\vconsistency\x18\x02 \x01(\fR\vconsistency\x12\x1e\n" +
+	"\n" +
+	"inclusions\x18\x03 \x03(\fR\n" +
+	"inclusions\"\xdc\x01\n" +
 	"\bEvidence\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
 	"\x06report\x18\x02 \x01(\fR\x06report\x12\"\n" +
@@ -1157,7 +1537,7 @@ const file_attest_proto_rawDesc = "" +
 	"\x03Pcr\x12\x12\n" +
 	"\x04bank\x18\x01 \x01(\tR\x04bank\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x14\n" +
-	"\x05value\x18\x03 \x01(\fR\x05value\"\x81\x05\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\"\x95\x05\n" +
 	"\x06Claims\x12.\n" +
 	"\apurpose\x18\x01 \x01(\x0e2\x14.apocryph.v0.PurposeR\apurpose\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12#\n" +
@@ -1180,7 +1560,8 @@ const file_attest_proto_rawDesc = "" +
 	"\tissued_at\x18\x10 \x01(\x03R\bissuedAt\x12\x1d\n" +
 	"\n" +
 	"expires_at\x18\x11 \x01(\x03R\texpiresAt\x12\x18\n" +
-	"\astorage\x18\x12 \x01(\tR\astorage\"\xac\x01\n" +
+	"\astorage\x18\x12 \x01(\tR\astorage\x12\x12\n" +
+	"\x04host\x18\x13 \x01(\tR\x04host\"\xac\x01\n" +
 	"\tPodClaims\x12\x15\n" +
 	"\x06pod_id\x18\x01 \x01(\tR\x05podId\x12'\n" +
 	"\x0fmanifest_digest\x18\x02 \x01(\fR\x0emanifestDigest\x120\n" +
@@ -1210,46 +1591,56 @@ func file_attest_proto_rawDescGZIP() []byte {
 }
 
 var file_attest_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_attest_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_attest_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_attest_proto_goTypes = []any{
 	(Purpose)(0),                       // 0: apocryph.v0.Purpose
 	(*AttestRequest)(nil),              // 1: apocryph.v0.AttestRequest
-	(*AttestActivate)(nil),             // 2: apocryph.v0.AttestActivate
-	(*AttestResponse)(nil),             // 3: apocryph.v0.AttestResponse
-	(*AttestEvent)(nil),                // 4: apocryph.v0.AttestEvent
-	(*TpmIdentity)(nil),                // 5: apocryph.v0.TpmIdentity
-	(*AttestResult)(nil),               // 6: apocryph.v0.AttestResult
-	(*Evidence)(nil),                   // 7: apocryph.v0.Evidence
-	(*Endorsement)(nil),                // 8: apocryph.v0.Endorsement
-	(*TpmQuote)(nil),                   // 9: apocryph.v0.TpmQuote
-	(*Pcr)(nil),                        // 10: apocryph.v0.Pcr
-	(*Claims)(nil),                     // 11: apocryph.v0.Claims
-	(*PodClaims)(nil),                  // 12: apocryph.v0.PodClaims
-	(*ImageClaims)(nil),                // 13: apocryph.v0.ImageClaims
-	(*capacitypb.CapacityRequest)(nil), // 14: apocryph.v0.CapacityRequest
-	(*statuspb.Status)(nil),            // 15: apocryph.v0.Status
-	(*capacitypb.SignedOffer)(nil),     // 16: apocryph.v0.SignedOffer
+	(*LogRequest)(nil),                 // 2: apocryph.v0.LogRequest
+	(*TreeRequest)(nil),                // 3: apocryph.v0.TreeRequest
+	(*AttestActivate)(nil),             // 4: apocryph.v0.AttestActivate
+	(*AttestResponse)(nil),             // 5: apocryph.v0.AttestResponse
+	(*AttestEvent)(nil),                // 6: apocryph.v0.AttestEvent
+	(*LogPage)(nil),                    // 7: apocryph.v0.LogPage
+	(*LogOpening)(nil),                 // 8: apocryph.v0.LogOpening
+	(*TpmIdentity)(nil),                // 9: apocryph.v0.TpmIdentity
+	(*AttestResult)(nil),               // 10: apocryph.v0.AttestResult
+	(*TreeAnswer)(nil),                 // 11: apocryph.v0.TreeAnswer
+	(*Evidence)(nil),                   // 12: apocryph.v0.Evidence
+	(*Endorsement)(nil),                // 13: apocryph.v0.Endorsement
+	(*TpmQuote)(nil),                   // 14: apocryph.v0.TpmQuote
+	(*Pcr)(nil),                        // 15: apocryph.v0.Pcr
+	(*Claims)(nil),                     // 16: apocryph.v0.Claims
+	(*PodClaims)(nil),                  // 17: apocryph.v0.PodClaims
+	(*ImageClaims)(nil),                // 18: apocryph.v0.ImageClaims
+	(*capacitypb.CapacityRequest)(nil), // 19: apocryph.v0.CapacityRequest
+	(*statuspb.Status)(nil),            // 20: apocryph.v0.Status
+	(*capacitypb.SignedOffer)(nil),     // 21: apocryph.v0.SignedOffer
 }
 var file_attest_proto_depIdxs = []int32{
 	0,  // 0: apocryph.v0.AttestRequest.purpose:type_name -> apocryph.v0.Purpose
-	14, // 1: apocryph.v0.AttestRequest.capacity:type_name -> apocryph.v0.CapacityRequest
-	4,  // 2: apocryph.v0.AttestResponse.event:type_name -> apocryph.v0.AttestEvent
-	6,  // 3: apocryph.v0.AttestResponse.result:type_name -> apocryph.v0.AttestResult
-	15, // 4: apocryph.v0.AttestResponse.error:type_name -> apocryph.v0.Status
-	5,  // 5: apocryph.v0.AttestEvent.tpm_identity:type_name -> apocryph.v0.TpmIdentity
-	7,  // 6: apocryph.v0.AttestResult.evidence:type_name -> apocryph.v0.Evidence
-	16, // 7: apocryph.v0.AttestResult.offer:type_name -> apocryph.v0.SignedOffer
-	9,  // 8: apocryph.v0.Evidence.tpm:type_name -> apocryph.v0.TpmQuote
-	8,  // 9: apocryph.v0.Evidence.endorsements:type_name -> apocryph.v0.Endorsement
-	10, // 10: apocryph.v0.TpmQuote.pcrs:type_name -> apocryph.v0.Pcr
-	0,  // 11: apocryph.v0.Claims.purpose:type_name -> apocryph.v0.Purpose
-	12, // 12: apocryph.v0.Claims.pod:type_name -> apocryph.v0.PodClaims
-	13, // 13: apocryph.v0.PodClaims.images:type_name -> apocryph.v0.ImageClaims
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	19, // 1: apocryph.v0.AttestRequest.capacity:type_name -> apocryph.v0.CapacityRequest
+	2,  // 2: apocryph.v0.AttestRequest.log:type_name -> apocryph.v0.LogRequest
+	3,  // 3: apocryph.v0.AttestRequest.tree:type_name -> apocryph.v0.TreeRequest
+	6,  // 4: apocryph.v0.AttestResponse.event:type_name -> apocryph.v0.AttestEvent
+	10, // 5: apocryph.v0.AttestResponse.result:type_name -> apocryph.v0.AttestResult
+	20, // 6: apocryph.v0.AttestResponse.error:type_name -> apocryph.v0.Status
+	9,  // 7: apocryph.v0.AttestEvent.tpm_identity:type_name -> apocryph.v0.TpmIdentity
+	7,  // 8: apocryph.v0.AttestEvent.log:type_name -> apocryph.v0.LogPage
+	8,  // 9: apocryph.v0.LogPage.openings:type_name -> apocryph.v0.LogOpening
+	12, // 10: apocryph.v0.AttestResult.evidence:type_name -> apocryph.v0.Evidence
+	21, // 11: apocryph.v0.AttestResult.offer:type_name -> apocryph.v0.SignedOffer
+	11, // 12: apocryph.v0.AttestResult.tree:type_name -> apocryph.v0.TreeAnswer
+	14, // 13: apocryph.v0.Evidence.tpm:type_name -> apocryph.v0.TpmQuote
+	13, // 14: apocryph.v0.Evidence.endorsements:type_name -> apocryph.v0.Endorsement
+	15, // 15: apocryph.v0.TpmQuote.pcrs:type_name -> apocryph.v0.Pcr
+	0,  // 16: apocryph.v0.Claims.purpose:type_name -> apocryph.v0.Purpose
+	17, // 17: apocryph.v0.Claims.pod:type_name -> apocryph.v0.PodClaims
+	18, // 18: apocryph.v0.PodClaims.images:type_name -> apocryph.v0.ImageClaims
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_attest_proto_init() }
@@ -1257,13 +1648,14 @@ func file_attest_proto_init() {
 	if File_attest_proto != nil {
 		return
 	}
-	file_attest_proto_msgTypes[2].OneofWrappers = []any{
+	file_attest_proto_msgTypes[4].OneofWrappers = []any{
 		(*AttestResponse_Event)(nil),
 		(*AttestResponse_Result)(nil),
 		(*AttestResponse_Error)(nil),
 	}
-	file_attest_proto_msgTypes[3].OneofWrappers = []any{
+	file_attest_proto_msgTypes[5].OneofWrappers = []any{
 		(*AttestEvent_TpmIdentity)(nil),
+		(*AttestEvent_Log)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1271,7 +1663,7 @@ func file_attest_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_attest_proto_rawDesc), len(file_attest_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1812,11 +1812,13 @@ type ProvisionResult struct {
 	Endpoints []*Endpoint            `protobuf:"bytes,3,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
 	// confirm is HMAC-SHA256(HPKE export, request_id): the attested key was used.
 	Confirm []byte `protobuf:"bytes,4,opt,name=confirm,proto3" json:"confirm,omitempty"`
-	// receipt is a signed statement; empty until receipts exist.
+	// receipt is a signed statement about the running pod (attest/receipt).
 	Receipt        []byte `protobuf:"bytes,5,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	ManifestDigest []byte `protobuf:"bytes,6,opt,name=manifest_digest,json=manifestDigest,proto3" json:"manifest_digest,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// release shows that the transparency log has the release of the keys.
+	Release       *KeyRelease `protobuf:"bytes,7,opt,name=release,proto3" json:"release,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ProvisionResult) Reset() {
@@ -1891,6 +1893,85 @@ func (x *ProvisionResult) GetManifestDigest() []byte {
 	return nil
 }
 
+func (x *ProvisionResult) GetRelease() *KeyRelease {
+	if x != nil {
+		return x.Release
+	}
+	return nil
+}
+
+// KeyRelease opens an entry of the transparency log (attest/tlog).
+type KeyRelease struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// at is in Unix milliseconds.
+	At int64 `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
+	// salt is 32 bytes.
+	Salt []byte `protobuf:"bytes,2,opt,name=salt,proto3" json:"salt,omitempty"`
+	// head is a signed note with the entry in it, inclusion the proof.
+	Head          []byte `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`
+	Inclusion     []byte `protobuf:"bytes,4,opt,name=inclusion,proto3" json:"inclusion,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyRelease) Reset() {
+	*x = KeyRelease{}
+	mi := &file_pod_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyRelease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyRelease) ProtoMessage() {}
+
+func (x *KeyRelease) ProtoReflect() protoreflect.Message {
+	mi := &file_pod_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyRelease.ProtoReflect.Descriptor instead.
+func (*KeyRelease) Descriptor() ([]byte, []int) {
+	return file_pod_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *KeyRelease) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *KeyRelease) GetSalt() []byte {
+	if x != nil {
+		return x.Salt
+	}
+	return nil
+}
+
+func (x *KeyRelease) GetHead() []byte {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *KeyRelease) GetInclusion() []byte {
+	if x != nil {
+		return x.Inclusion
+	}
+	return nil
+}
+
 type Endpoint struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Container string                 `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
@@ -1906,7 +1987,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_pod_proto_msgTypes[23]
+	mi := &file_pod_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +1999,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[23]
+	mi := &file_pod_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2012,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{23}
+	return file_pod_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Endpoint) GetContainer() string {
@@ -1985,7 +2066,7 @@ type PodRequest struct {
 
 func (x *PodRequest) Reset() {
 	*x = PodRequest{}
-	mi := &file_pod_proto_msgTypes[24]
+	mi := &file_pod_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +2078,7 @@ func (x *PodRequest) String() string {
 func (*PodRequest) ProtoMessage() {}
 
 func (x *PodRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[24]
+	mi := &file_pod_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +2091,7 @@ func (x *PodRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodRequest.ProtoReflect.Descriptor instead.
 func (*PodRequest) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{24}
+	return file_pod_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PodRequest) GetCall() isPodRequest_Call {
@@ -2092,7 +2173,7 @@ type ListPods struct {
 
 func (x *ListPods) Reset() {
 	*x = ListPods{}
-	mi := &file_pod_proto_msgTypes[25]
+	mi := &file_pod_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2104,7 +2185,7 @@ func (x *ListPods) String() string {
 func (*ListPods) ProtoMessage() {}
 
 func (x *ListPods) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[25]
+	mi := &file_pod_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2117,7 +2198,7 @@ func (x *ListPods) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPods.ProtoReflect.Descriptor instead.
 func (*ListPods) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{25}
+	return file_pod_proto_rawDescGZIP(), []int{26}
 }
 
 type GetPod struct {
@@ -2129,7 +2210,7 @@ type GetPod struct {
 
 func (x *GetPod) Reset() {
 	*x = GetPod{}
-	mi := &file_pod_proto_msgTypes[26]
+	mi := &file_pod_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2222,7 @@ func (x *GetPod) String() string {
 func (*GetPod) ProtoMessage() {}
 
 func (x *GetPod) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[26]
+	mi := &file_pod_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2235,7 @@ func (x *GetPod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPod.ProtoReflect.Descriptor instead.
 func (*GetPod) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{26}
+	return file_pod_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetPod) GetName() string {
@@ -2180,7 +2261,7 @@ type FollowLogs struct {
 
 func (x *FollowLogs) Reset() {
 	*x = FollowLogs{}
-	mi := &file_pod_proto_msgTypes[27]
+	mi := &file_pod_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2273,7 @@ func (x *FollowLogs) String() string {
 func (*FollowLogs) ProtoMessage() {}
 
 func (x *FollowLogs) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[27]
+	mi := &file_pod_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2286,7 @@ func (x *FollowLogs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowLogs.ProtoReflect.Descriptor instead.
 func (*FollowLogs) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{27}
+	return file_pod_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FollowLogs) GetName() string {
@@ -2254,7 +2335,7 @@ type DeletePod struct {
 
 func (x *DeletePod) Reset() {
 	*x = DeletePod{}
-	mi := &file_pod_proto_msgTypes[28]
+	mi := &file_pod_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2266,7 +2347,7 @@ func (x *DeletePod) String() string {
 func (*DeletePod) ProtoMessage() {}
 
 func (x *DeletePod) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[28]
+	mi := &file_pod_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2279,7 +2360,7 @@ func (x *DeletePod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePod.ProtoReflect.Descriptor instead.
 func (*DeletePod) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{28}
+	return file_pod_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DeletePod) GetName() string {
@@ -2310,7 +2391,7 @@ type PodResponse struct {
 
 func (x *PodResponse) Reset() {
 	*x = PodResponse{}
-	mi := &file_pod_proto_msgTypes[29]
+	mi := &file_pod_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2322,7 +2403,7 @@ func (x *PodResponse) String() string {
 func (*PodResponse) ProtoMessage() {}
 
 func (x *PodResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[29]
+	mi := &file_pod_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2335,7 +2416,7 @@ func (x *PodResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodResponse.ProtoReflect.Descriptor instead.
 func (*PodResponse) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{29}
+	return file_pod_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PodResponse) GetBody() isPodResponse_Body {
@@ -2403,7 +2484,7 @@ type PodEvent struct {
 
 func (x *PodEvent) Reset() {
 	*x = PodEvent{}
-	mi := &file_pod_proto_msgTypes[30]
+	mi := &file_pod_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2415,7 +2496,7 @@ func (x *PodEvent) String() string {
 func (*PodEvent) ProtoMessage() {}
 
 func (x *PodEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[30]
+	mi := &file_pod_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2428,7 +2509,7 @@ func (x *PodEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodEvent.ProtoReflect.Descriptor instead.
 func (*PodEvent) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{30}
+	return file_pod_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PodEvent) GetLine() *LogLine {
@@ -2453,7 +2534,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_pod_proto_msgTypes[31]
+	mi := &file_pod_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2546,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[31]
+	mi := &file_pod_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2559,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{31}
+	return file_pod_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LogLine) GetContainer() string {
@@ -2525,7 +2606,7 @@ type PodResult struct {
 
 func (x *PodResult) Reset() {
 	*x = PodResult{}
-	mi := &file_pod_proto_msgTypes[32]
+	mi := &file_pod_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2537,7 +2618,7 @@ func (x *PodResult) String() string {
 func (*PodResult) ProtoMessage() {}
 
 func (x *PodResult) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[32]
+	mi := &file_pod_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2550,7 +2631,7 @@ func (x *PodResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodResult.ProtoReflect.Descriptor instead.
 func (*PodResult) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{32}
+	return file_pod_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PodResult) GetPods() []*PodStatus {
@@ -2571,15 +2652,17 @@ type PodStatus struct {
 	Endpoints      []*Endpoint            `protobuf:"bytes,7,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
 	Containers     []*ContainerStatus     `protobuf:"bytes,8,rep,name=containers,proto3" json:"containers,omitempty"`
 	// created_at and updated_at are in Unix milliseconds.
-	CreatedAt     int64 `protobuf:"varint,9,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	UpdatedAt     int64 `protobuf:"varint,10,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	CreatedAt int64 `protobuf:"varint,9,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	UpdatedAt int64 `protobuf:"varint,10,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// receipt is a signed statement about the pod while it runs (attest/receipt).
+	Receipt       []byte `protobuf:"bytes,11,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PodStatus) Reset() {
 	*x = PodStatus{}
-	mi := &file_pod_proto_msgTypes[33]
+	mi := &file_pod_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2591,7 +2674,7 @@ func (x *PodStatus) String() string {
 func (*PodStatus) ProtoMessage() {}
 
 func (x *PodStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[33]
+	mi := &file_pod_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2604,7 +2687,7 @@ func (x *PodStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodStatus.ProtoReflect.Descriptor instead.
 func (*PodStatus) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{33}
+	return file_pod_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PodStatus) GetPodId() string {
@@ -2677,6 +2760,13 @@ func (x *PodStatus) GetUpdatedAt() int64 {
 	return 0
 }
 
+func (x *PodStatus) GetReceipt() []byte {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
 type ContainerStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2693,7 +2783,7 @@ type ContainerStatus struct {
 
 func (x *ContainerStatus) Reset() {
 	*x = ContainerStatus{}
-	mi := &file_pod_proto_msgTypes[34]
+	mi := &file_pod_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2705,7 +2795,7 @@ func (x *ContainerStatus) String() string {
 func (*ContainerStatus) ProtoMessage() {}
 
 func (x *ContainerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[34]
+	mi := &file_pod_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2718,7 +2808,7 @@ func (x *ContainerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStatus.ProtoReflect.Descriptor instead.
 func (*ContainerStatus) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{34}
+	return file_pod_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ContainerStatus) GetName() string {
@@ -2909,14 +2999,21 @@ const file_pod_proto_rawDesc = "" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x04R\x05total\x12\x12\n" +
 	"\x04rate\x18\x04 \x01(\x04R\x04rate\x12\x16\n" +
-	"\x06source\x18\x05 \x01(\tR\x06source\"\xd6\x01\n" +
+	"\x06source\x18\x05 \x01(\tR\x06source\"\x89\x02\n" +
 	"\x0fProvisionResult\x12\x15\n" +
 	"\x06pod_id\x18\x01 \x01(\tR\x05podId\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x123\n" +
 	"\tendpoints\x18\x03 \x03(\v2\x15.apocryph.v0.EndpointR\tendpoints\x12\x18\n" +
 	"\aconfirm\x18\x04 \x01(\fR\aconfirm\x12\x18\n" +
 	"\areceipt\x18\x05 \x01(\fR\areceipt\x12'\n" +
-	"\x0fmanifest_digest\x18\x06 \x01(\fR\x0emanifestDigest\"~\n" +
+	"\x0fmanifest_digest\x18\x06 \x01(\fR\x0emanifestDigest\x121\n" +
+	"\arelease\x18\a \x01(\v2\x17.apocryph.v0.KeyReleaseR\arelease\"b\n" +
+	"\n" +
+	"KeyRelease\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x12\n" +
+	"\x04salt\x18\x02 \x01(\fR\x04salt\x12\x12\n" +
+	"\x04head\x18\x03 \x01(\fR\x04head\x12\x1c\n" +
+	"\tinclusion\x18\x04 \x01(\fR\tinclusion\"~\n" +
 	"\bEndpoint\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x1a\n" +
@@ -2958,7 +3055,7 @@ const file_pod_proto_rawDesc = "" +
 	"\x04text\x18\x04 \x01(\fR\x04text\x12\x18\n" +
 	"\areplica\x18\x05 \x01(\rR\areplica\"7\n" +
 	"\tPodResult\x12*\n" +
-	"\x04pods\x18\x01 \x03(\v2\x16.apocryph.v0.PodStatusR\x04pods\"\xda\x02\n" +
+	"\x04pods\x18\x01 \x03(\v2\x16.apocryph.v0.PodStatusR\x04pods\"\xf4\x02\n" +
 	"\tPodStatus\x12\x15\n" +
 	"\x06pod_id\x18\x01 \x01(\tR\x05podId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -2974,7 +3071,8 @@ const file_pod_proto_rawDesc = "" +
 	"created_at\x18\t \x01(\x03R\tcreatedAt\x12\x1d\n" +
 	"\n" +
 	"updated_at\x18\n" +
-	" \x01(\x03R\tupdatedAt\"\xd3\x01\n" +
+	" \x01(\x03R\tupdatedAt\x12\x18\n" +
+	"\areceipt\x18\v \x01(\fR\areceipt\"\xd3\x01\n" +
 	"\x0fContainerStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\rR\areplica\x12\x14\n" +
@@ -3016,7 +3114,7 @@ func file_pod_proto_rawDescGZIP() []byte {
 }
 
 var file_pod_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_pod_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_pod_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_pod_proto_goTypes = []any{
 	(VolumeKind)(0),           // 0: apocryph.v0.VolumeKind
 	(Operation)(0),            // 1: apocryph.v0.Operation
@@ -3044,19 +3142,20 @@ var file_pod_proto_goTypes = []any{
 	(*ProvisionResponse)(nil), // 23: apocryph.v0.ProvisionResponse
 	(*ProvisionEvent)(nil),    // 24: apocryph.v0.ProvisionEvent
 	(*ProvisionResult)(nil),   // 25: apocryph.v0.ProvisionResult
-	(*Endpoint)(nil),          // 26: apocryph.v0.Endpoint
-	(*PodRequest)(nil),        // 27: apocryph.v0.PodRequest
-	(*ListPods)(nil),          // 28: apocryph.v0.ListPods
-	(*GetPod)(nil),            // 29: apocryph.v0.GetPod
-	(*FollowLogs)(nil),        // 30: apocryph.v0.FollowLogs
-	(*DeletePod)(nil),         // 31: apocryph.v0.DeletePod
-	(*PodResponse)(nil),       // 32: apocryph.v0.PodResponse
-	(*PodEvent)(nil),          // 33: apocryph.v0.PodEvent
-	(*LogLine)(nil),           // 34: apocryph.v0.LogLine
-	(*PodResult)(nil),         // 35: apocryph.v0.PodResult
-	(*PodStatus)(nil),         // 36: apocryph.v0.PodStatus
-	(*ContainerStatus)(nil),   // 37: apocryph.v0.ContainerStatus
-	(*statuspb.Status)(nil),   // 38: apocryph.v0.Status
+	(*KeyRelease)(nil),        // 26: apocryph.v0.KeyRelease
+	(*Endpoint)(nil),          // 27: apocryph.v0.Endpoint
+	(*PodRequest)(nil),        // 28: apocryph.v0.PodRequest
+	(*ListPods)(nil),          // 29: apocryph.v0.ListPods
+	(*GetPod)(nil),            // 30: apocryph.v0.GetPod
+	(*FollowLogs)(nil),        // 31: apocryph.v0.FollowLogs
+	(*DeletePod)(nil),         // 32: apocryph.v0.DeletePod
+	(*PodResponse)(nil),       // 33: apocryph.v0.PodResponse
+	(*PodEvent)(nil),          // 34: apocryph.v0.PodEvent
+	(*LogLine)(nil),           // 35: apocryph.v0.LogLine
+	(*PodResult)(nil),         // 36: apocryph.v0.PodResult
+	(*PodStatus)(nil),         // 37: apocryph.v0.PodStatus
+	(*ContainerStatus)(nil),   // 38: apocryph.v0.ContainerStatus
+	(*statuspb.Status)(nil),   // 39: apocryph.v0.Status
 }
 var file_pod_proto_depIdxs = []int32{
 	4,  // 0: apocryph.v0.Manifest.containers:type_name -> apocryph.v0.Container
@@ -3080,25 +3179,26 @@ var file_pod_proto_depIdxs = []int32{
 	22, // 18: apocryph.v0.SealedProvision.payment:type_name -> apocryph.v0.Payment
 	24, // 19: apocryph.v0.ProvisionResponse.event:type_name -> apocryph.v0.ProvisionEvent
 	25, // 20: apocryph.v0.ProvisionResponse.result:type_name -> apocryph.v0.ProvisionResult
-	38, // 21: apocryph.v0.ProvisionResponse.error:type_name -> apocryph.v0.Status
+	39, // 21: apocryph.v0.ProvisionResponse.error:type_name -> apocryph.v0.Status
 	2,  // 22: apocryph.v0.ProvisionEvent.stage:type_name -> apocryph.v0.Stage
-	26, // 23: apocryph.v0.ProvisionResult.endpoints:type_name -> apocryph.v0.Endpoint
-	28, // 24: apocryph.v0.PodRequest.list:type_name -> apocryph.v0.ListPods
-	29, // 25: apocryph.v0.PodRequest.status:type_name -> apocryph.v0.GetPod
-	30, // 26: apocryph.v0.PodRequest.logs:type_name -> apocryph.v0.FollowLogs
-	31, // 27: apocryph.v0.PodRequest.delete:type_name -> apocryph.v0.DeletePod
-	33, // 28: apocryph.v0.PodResponse.event:type_name -> apocryph.v0.PodEvent
-	35, // 29: apocryph.v0.PodResponse.result:type_name -> apocryph.v0.PodResult
-	38, // 30: apocryph.v0.PodResponse.error:type_name -> apocryph.v0.Status
-	34, // 31: apocryph.v0.PodEvent.line:type_name -> apocryph.v0.LogLine
-	36, // 32: apocryph.v0.PodResult.pods:type_name -> apocryph.v0.PodStatus
-	26, // 33: apocryph.v0.PodStatus.endpoints:type_name -> apocryph.v0.Endpoint
-	37, // 34: apocryph.v0.PodStatus.containers:type_name -> apocryph.v0.ContainerStatus
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	27, // 23: apocryph.v0.ProvisionResult.endpoints:type_name -> apocryph.v0.Endpoint
+	26, // 24: apocryph.v0.ProvisionResult.release:type_name -> apocryph.v0.KeyRelease
+	29, // 25: apocryph.v0.PodRequest.list:type_name -> apocryph.v0.ListPods
+	30, // 26: apocryph.v0.PodRequest.status:type_name -> apocryph.v0.GetPod
+	31, // 27: apocryph.v0.PodRequest.logs:type_name -> apocryph.v0.FollowLogs
+	32, // 28: apocryph.v0.PodRequest.delete:type_name -> apocryph.v0.DeletePod
+	34, // 29: apocryph.v0.PodResponse.event:type_name -> apocryph.v0.PodEvent
+	36, // 30: apocryph.v0.PodResponse.result:type_name -> apocryph.v0.PodResult
+	39, // 31: apocryph.v0.PodResponse.error:type_name -> apocryph.v0.Status
+	35, // 32: apocryph.v0.PodEvent.line:type_name -> apocryph.v0.LogLine
+	37, // 33: apocryph.v0.PodResult.pods:type_name -> apocryph.v0.PodStatus
+	27, // 34: apocryph.v0.PodStatus.endpoints:type_name -> apocryph.v0.Endpoint
+	38, // 35: apocryph.v0.PodStatus.containers:type_name -> apocryph.v0.ContainerStatus
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_pod_proto_init() }
@@ -3116,13 +3216,13 @@ func file_pod_proto_init() {
 		(*ProvisionResponse_Result)(nil),
 		(*ProvisionResponse_Error)(nil),
 	}
-	file_pod_proto_msgTypes[24].OneofWrappers = []any{
+	file_pod_proto_msgTypes[25].OneofWrappers = []any{
 		(*PodRequest_List)(nil),
 		(*PodRequest_Status)(nil),
 		(*PodRequest_Logs)(nil),
 		(*PodRequest_Delete)(nil),
 	}
-	file_pod_proto_msgTypes[29].OneofWrappers = []any{
+	file_pod_proto_msgTypes[30].OneofWrappers = []any{
 		(*PodResponse_Event)(nil),
 		(*PodResponse_Result)(nil),
 		(*PodResponse_Error)(nil),
@@ -3133,7 +3233,7 @@ func file_pod_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pod_proto_rawDesc), len(file_pod_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

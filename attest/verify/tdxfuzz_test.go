@@ -1,0 +1,227 @@
+package verify_test
+
+import (
+	"bytes"
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+
+	"apocryph/attest"
+	"apocryph/attest/attesttest"
+	"apocryph/attest/verify"
+	"apocryph/proto/attestpb"
+	"apocryph/proto/status"
+)
+
+// recordedTDX is an exchange with a synthetic machine that is kept in testdata,
+// so that what an older version accepted still verifies and the fuzzer starts
+// from evidence that its every process accepts.
+func recordedTDX(t testing.TB) exchange {
+	t.Helper()
+	x := exchange{
+		ch: attest.Challenge{
+			Purpose: attest.PurposeProvision, Nonce: [32]byte{1, 2, 3},
+			VerifierPeer: []byte("a verifier's peer id"), ProviderPeer: []byte("a provider's peer id"),
+		},
+		now: tdxNow,
+	}
+	result, root := filepath.Join("testdata", "tdx", "synthetic.attestresult"), filepath.Join("testdata", "tdx", "synthetic.root")
+	if *update {
+		m := attesttest.NewTDX(t, tdxNow, nil)
+		claims := attest.EncodeClaims(attesttest.Claims(x.ch, x.now))
+		e := m.Evidence(t, claims)
+		e.Report = m.Quote(t, attest.ReportData(claims), (*attesttest.TDXQuote).V5)
+		b, err := proto.Marshal(&attestpb.AttestResult{Claims: claims, Evidence: attest.EvidenceToWire([]attest.Evidence{e})})
+		check(t, err)
+		check(t, os.WriteFile(result, b, 0o644))
+		check(t, os.WriteFile(root, m.Root.Raw, 0o644))
+	}
+	b, err := os.ReadFile(result)
+	check(t, err)
+	var m attestpb.AttestResult
+	check(t, proto.Unmarshal(b, &m))
+	evidence, err := attest.EvidenceFromWire(m.GetEvidence())
+	check(t, err)
+	der, err := os.ReadFile(root)
+	check(t, err)
+	ca, err := x509.ParseCertificate(der)
+	check(t, err)
+	x.claims, x.evidence, x.roots = m.GetClaims(), evidence[0], verify.TrustTDX(ca)
+	return x
+}
+
+func TestRecordedTDX(t *testing.T) {
+	x := recordedTDX(t)
+	r, err := x.verify()
+	check(t, err)
+	if r.Level != attest.LevelTDX || r.TDX.TCBStatus != "UpToDate" {
+		t.Errorf("got %+v", r)
+	}
+	x.now = x.now.AddDate(0, 0, 31)
+	r, err = x.verify()
+	refused(t, r, err, "ATT-023")
+}
+
+// tdxPieces are the byte strings of which TDX evidence is made.
+func tdxPieces(e *attest.Evidence) []*[]byte {
+	pieces := []*[]byte{&e.Report}
+	for i := range e.Endorsements {
+		pieces = append(pieces, &e.Endorsements[i].Body)
+		for j := range e.Endorsements[i].Chain {
+			pieces = append(pieces, &e.Endorsements[i].Chain[j])
+		}
+	}
+	return pieces
+}
+
+func cloneTDX(e attest.Evidence) attest.Evidence {
+	e.Endorsements = slices.Clone(e.Endorsements)
+	for i := range e.Endorsements {
+		e.Endorsements[i].Chain = slices.Clone(e.Endorsements[i].Chain)
+	}
+	for _, p := range tdxPieces(&e) {
+		*p = bytes.Clone(*p)
+	}
+	return e
+}
+
+// harmless fails the test unless changed evidence is refused in order, or gives
+// the same facts.
+func (x exchange) harmless(t testing.TB, want *attest.TDXFacts) (accepted bool) {
+	t.Helper()
+	r, err := x.verify()
+	if err == nil {
+		if diff := cmp.Diff(want, r.TDX); diff != "" {
+			t.Errorf("accepted with other facts: %s", diff)
+		}
+		return true
+	}
+	if r.TDX != nil {
+		t.Errorf("a refusal lets facts out: %+v", r.TDX)
+	}
+	if c := status.CodeOf(err); c != status.Untrusted || status.ReasonOf(err) == "attest.internal" {
+		t.Errorf("got %v (%v)", err, c)
+	}
+	return false
+}
+
+// TestTDXBits flips bits in everything that comes along. What passes must be
+// the case of a hexadecimal digit or the end of a line, which say nothing.
+func TestTDXBits(t *testing.T) {
+	x := recordedTDX(t)
+	honest := cloneTDX(x.evidence)
+	r, err := x.verify()
+	check(t, err)
+	// Odd numbers, so that every bit of a byte has its turn.
+	for i, stride := range []int{19, 23, 17, 17, 23, 17, 17, 7, 7} {
+		e := cloneTDX(honest)
+		x.evidence = e
+		piece := *tdxPieces(&e)[i]
+		accepted, tried := 0, 0
+		for bit := 0; bit < 8*len(piece); bit += stride {
+			piece[bit/8] ^= 1 << (bit % 8)
+			tried++
+			if x.harmless(t, r.TDX) {
+				accepted++
+			}
+			piece[bit/8] ^= 1 << (bit % 8)
+		}
+		if most := tried / 50; accepted > most {
+			t.Errorf("piece %d: %d of %d changes made no difference, want at most %d", i, accepted, tried, most)
+		}
+		if !x.harmless(t, r.TDX) {
+			t.Fatalf("piece %d: the original was not restored", i)
+		}
+	}
+}
+
+// FuzzTDX gives the verifier a stranger's quote and collateral.
+func FuzzTDX(f *testing.F) {
+	x := recordedTDX(f)
+	r, err := x.verify()
+	check(f, err)
+	honest := cloneTDX(x.evidence)
+	piece := func(e attest.Evidence, kind attest.Kind) attest.Endorsement {
+		p, _ := e.Endorsed(kind)
+		return p
+	}
+	add := func(e attest.Evidence) {
+		tcb := piece(e, attest.TDXTCBInfo)
+		f.Add(e.Report, tcb.Body, piece(e, attest.TDXQEIdentity).Body, piece(e, attest.TDXRootCRL).Body, piece(e, attest.TDXPCKCRL).Body, tcb.Chain[0], tcb.Chain[1])
+	}
+	add(honest)
+	intel := intelRound(f, "v4.quote", july2023)
+	for _, name := range []string{"v4.quote", "v5.quote", "cos.quote"} {
+		real := attest.Evidence{Report: cutQuote(tdxFile(f, name)), Endorsements: intelCollateral(f)}
+		add(real)
+		// What broke the parser that others use.
+		for _, m := range tdxMutants(real.Report)[:40] {
+			real.Report = m
+			add(real)
+		}
+	}
+	f.Fuzz(func(t *testing.T, report, tcb, qe, rootCRL, pckCRL, signer, root []byte) {
+		x := x
+		chain := [][]byte{signer, root}
+		x.evidence = attest.Evidence{Type: attest.TDX, Report: report, Endorsements: []attest.Endorsement{
+			{Kind: attest.TDXTCBInfo, Body: tcb, Chain: chain},
+			{Kind: attest.TDXQEIdentity, Body: qe, Chain: chain},
+			{Kind: attest.TDXRootCRL, Body: rootCRL},
+			{Kind: attest.TDXPCKCRL, Body: pckCRL},
+		}}
+		x.harmless(t, r.TDX)
+		// Under Intel's root real quotes go deepest, and nothing answers the
+		// challenge.
+		intel := intel
+		intel.evidence = x.evidence
+		if intel.harmless(t, nil) {
+			t.Error("accepted under Intel's root")
+		}
+	})
+}
+
+// FuzzTDXBit flips any one bit of recorded evidence.
+func FuzzTDXBit(f *testing.F) {
+	x := recordedTDX(f)
+	r, err := x.verify()
+	check(f, err)
+	honest := cloneTDX(x.evidence)
+	f.Add(uint8(0), uint32(0))
+	f.Add(uint8(1), uint32(77))
+	f.Fuzz(func(t *testing.T, i uint8, bit uint32) {
+		x := x
+		x.evidence = cloneTDX(honest)
+		pieces := tdxPieces(&x.evidence)
+		p := *pieces[int(i)%len(pieces)]
+		bit %= uint32(8 * len(p))
+		p[bit/8] ^= 1 << (bit % 8)
+		x.harmless(t, r.TDX)
+	})
+}
+
+// BenchmarkVerifyTDX has as much TCB info as Intel serves for a platform that
+// has seen many updates.
+func BenchmarkVerifyTDX(b *testing.B) {
+	m := attesttest.NewTDX(b, tdxNow, nil)
+	x := tdxRound(b, m)
+	x.evidence.Endorsements = m.Collateral(b, func(c *attesttest.TDXCollateral) {
+		level := c.TCB.Levels[0]
+		for i := range level.TCB.SGX {
+			level.TCB.SGX[i].Category, level.TCB.TDX[i].Category = "Early Microcode Update", "TDX Late Microcode Update"
+		}
+		for range 12 {
+			c.TCB.Levels = append(c.TCB.Levels, level)
+		}
+	})
+	for b.Loop() {
+		_, err := x.verify()
+		check(b, err)
+	}
+	tcb, _ := x.evidence.Endorsed(attest.TDXTCBInfo)
+	b.ReportMetric(float64(len(tcb.Body)), "tcbinfo-bytes")
+}
