@@ -6,6 +6,7 @@ SHELL := bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X apocryph/cmd/internal/cli.version=$(VERSION)
 RUNC    := provider/containerd/runc/runc.zst
+ATTENDANT := provider/containerd/attendant/attendant.zst
 GOTEST  := go test -race -shuffle=on -timeout 20m
 FUZZTIME ?= 60s
 
@@ -21,7 +22,10 @@ bootstrap-build:
 $(RUNC): provider/containerd/runc/build.sh
 	provider/containerd/runc/build.sh
 
-build: bootstrap-build $(RUNC) ## write bin/provider and bin/publisher
+$(ATTENDANT): $(wildcard provider/containerd/attendant/*.go provider/containerd/attendant/*/*.go) provider/containerd/attendant/build.sh go.mod
+	provider/containerd/attendant/build.sh
+
+build: bootstrap-build $(RUNC) $(ATTENDANT) ## write bin/provider and bin/publisher
 	CGO_ENABLED=0 go build -trimpath -tags embedrunc -ldflags '$(LDFLAGS)' -o bin/provider ./cmd/provider
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/publisher ./cmd/publisher
 
@@ -68,6 +72,6 @@ proto-check:
 	git diff --exit-code -- proto
 
 clean: ## remove what was built
-	rm -rf bin $(RUNC)
+	rm -rf bin $(RUNC) $(ATTENDANT)
 
 .PHONY: e2e-boot help bootstrap bootstrap-build build install demo check test bench fuzz fmt proto proto-check clean

@@ -7,12 +7,12 @@ import (
 	"runtime/debug"
 
 	"apocryph/cmd/internal/cli"
-	"apocryph/provider/containerd"
+	"apocryph/provider/containerd/attendant"
 )
 
 func main() {
-	// Containers' shims and loggers are this program again.
-	if containerd.Reexec() {
+	// A program that was built without the attendant is that, too.
+	if attendant.Run() {
 		return
 	}
 	// A provider shares its machine with those who rent it: memory is dearer here

@@ -14,6 +14,7 @@ import (
 
 	"apocryph/manifest"
 	"apocryph/provider"
+	"apocryph/provider/containerd/attendant"
 	"apocryph/provider/runtimetest"
 )
 
@@ -92,7 +93,7 @@ func helperMemory(b *testing.B) map[string]int {
 		}
 		argv0, _, _ := strings.Cut(string(data), "\x00")
 		name := filepath.Base(argv0)
-		if name != loggerName && !strings.Contains(string(data), "-namespace\x00p-") && filepath.Dir(p) != fmt.Sprintf("/proc/%d", os.Getpid()) {
+		if name != attendant.LoggerName && !strings.Contains(string(data), "-namespace\x00p-") && filepath.Dir(p) != fmt.Sprintf("/proc/%d", os.Getpid()) {
 			continue
 		}
 		f, err := os.Open(filepath.Join(filepath.Dir(p), "smaps_rollup"))

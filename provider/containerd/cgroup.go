@@ -1,8 +1,6 @@
 package containerd
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,23 +9,16 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"apocryph/provider/containerd/attendant"
 )
-
-const cgroupMount = "/sys/fs/cgroup"
-
-// unified tells whether this machine has the single hierarchy of cgroup v2.
-// In v1's "hybrid" mode there is one too, but without controllers.
-func unified() bool {
-	var st unix.Statfs_t
-	return unix.Statfs(cgroupMount, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
-}
 
 // cgroupDirs are the directories of a group in all hierarchies.
 func cgroupDirs(group string) []string {
-	if unified() {
-		return []string{filepath.Join(cgroupMount, group)}
+	if attendant.Unified() {
+		return []string{filepath.Join(attendant.CgroupMount, group)}
 	}
-	dirs, err := filepath.Glob(filepath.Join(cgroupMount, "*", group))
+	dirs, err := filepath.Glob(filepath.Join(attendant.CgroupMount, "*", group))
 	if err != nil {
 		return nil
 	}
@@ -87,37 +78,12 @@ func cgroupPIDs(group string) []int {
 	return pids
 }
 
-// oomKills is how many processes of a group the memory limit has killed:
-// "oom_kill" of memory.events (v2) or memory.oom_control (v1, since Linux 4.13).
-// The group stays until its container's task is deleted.
-func oomKills(group string) int {
-	file := filepath.Join(cgroupMount, "memory", group, "memory.oom_control")
-	if unified() {
-		file = filepath.Join(cgroupMount, group, "memory.events")
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return 0
-	}
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		if v, ok := strings.CutPrefix(lines.Text(), "oom_kill "); ok {
-			n, err := strconv.Atoi(v)
-			if err != nil {
-				return 0
-			}
-			return n
-		}
-	}
-	return 0
-}
-
 // swapAccounted tells whether the kernel can limit memory and swap together;
 // with v1 that is a boot option (swapaccount=1).
 func swapAccounted() bool {
-	if unified() {
+	if attendant.Unified() {
 		return true
 	}
-	_, err := os.Stat(filepath.Join(cgroupMount, "memory", "memory.memsw.limit_in_bytes"))
+	_, err := os.Stat(filepath.Join(attendant.CgroupMount, "memory", "memory.memsw.limit_in_bytes"))
 	return err == nil
 }

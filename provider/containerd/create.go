@@ -17,6 +17,7 @@ import (
 	"apocryph/manifest"
 	"apocryph/proto/status"
 	"apocryph/provider"
+	"apocryph/provider/containerd/attendant"
 )
 
 // cleanupTime bounds the removal of what a failed call has made.
@@ -185,7 +186,7 @@ func (r *Runtime) furnish(s provider.InstanceSpec, rec *record, owners map[strin
 	}
 	for name, text := range nameFiles(s.Name, rec.IP, r.net.resolvers, s.Containers) {
 		p.files["/etc/"+name] = filepath.Join(r.dirs.instance(s.ID), name)
-		if err := writeFile(p.files["/etc/"+name], []byte(text), 0o644); err != nil {
+		if err := attendant.WriteFile(p.files["/etc/"+name], []byte(text), 0o644); err != nil {
 			return place{}, err
 		}
 	}
@@ -204,7 +205,7 @@ func (r *Runtime) container(ctx context.Context, cl *client.Client, id provider.
 	if err != nil {
 		return err
 	}
-	spec.Annotations = map[string]string{exitAnnotation: r.dirs.exit(id, cs.Name)}
+	spec.Annotations = map[string]string{attendant.ExitAnnotation: r.dirs.exit(id, cs.Name)}
 	m := p.mapping()
 	if _, err := cl.SnapshotService(snapshotter).Prepare(ctx, c.ID, img.top(), client.WithUserNSRemapperLabels(m, m)); err != nil {
 		return fmt.Errorf("preparing the root file system: %w", err)
@@ -212,7 +213,7 @@ func (r *Runtime) container(ctx context.Context, cl *client.Client, id provider.
 	_, err = cl.NewContainer(ctx, c.ID,
 		client.WithSpec(spec),
 		// The pipes of commands that are executed later are its root's, too.
-		client.WithRuntime(filepath.Join(r.dirs.bin(), shimName), &options.Options{
+		client.WithRuntime(filepath.Join(r.dirs.bin(), attendant.ShimName), &options.Options{
 			BinaryName: r.runc, Root: r.dirs.runcRoot(), IoUid: p.uids, IoGid: p.uids,
 		}),
 		client.WithContainerLabels(map[string]string{labelImage: img.id}),

@@ -4,8 +4,8 @@
 //
 // [Runtime.Run] starts containerd's server with hand-picked plugins and talks
 // to it in memory. Its shims, which stay with the containers, and the writers
-// of their logs are this same program, started again under another name: that
-// is why main calls [Reexec] first. Containers therefore outlive the daemon and
+// of their logs, are a small program of their own, which is embedded too
+// ([attendant]). Containers therefore outlive the daemon and
 // are found again by the next one. A service manager has to leave them alone
 // too (systemd: KillMode=process, Delegate=yes).
 //

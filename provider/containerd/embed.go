@@ -19,6 +19,7 @@ import (
 	"github.com/containerd/plugin/registry"
 
 	"apocryph/proto/status"
+	"apocryph/provider/containerd/attendant"
 )
 
 const clientPlugin = "apocryph-client"
@@ -68,7 +69,7 @@ func startServer(ctx context.Context, l layout) (*client.Client, func(), error) 
 			"io.containerd.server.v1.grpc":  map[string]any{"address": l.grpcAddress()},
 			"io.containerd.shim.v1.manager": map[string]any{
 				"socket_dir": filepath.Join(l.run, "s"),
-				"env":        []string{reexecEnv + "=" + roleShim, "TMPDIR=" + l.tmp()},
+				"env":        []string{attendant.RoleEnv + "=" + attendant.RoleShim, "TMPDIR=" + l.tmp()},
 			},
 		},
 		RequiredPlugins: []string{
@@ -105,13 +106,13 @@ func startServer(ctx context.Context, l layout) (*client.Client, func(), error) 
 	}, nil
 }
 
-// linkHelpers makes the names by which this binary is started as a helper.
+// linkHelpers makes the names by which shims and log writers are started.
 func linkHelpers(l layout) error {
-	self, err := os.Executable()
+	self, err := findAttendant(l)
 	if err != nil {
-		return fmt.Errorf("finding this program: %w", err)
+		return err
 	}
-	for _, name := range []string{shimName, loggerName} {
+	for _, name := range []string{attendant.ShimName, attendant.LoggerName} {
 		tmp := filepath.Join(l.bin(), name+".new")
 		if err := os.RemoveAll(tmp); err != nil {
 			return err
@@ -124,4 +125,17 @@ func linkHelpers(l layout) error {
 		}
 	}
 	return nil
+}
+
+// findAttendant returns the program that shims and log writers are: the one in
+// this program, or this program itself.
+func findAttendant(l layout) (string, error) {
+	if len(embeddedAttendant) > 0 {
+		return unpack(l, "attendant", embeddedAttendant)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("finding this program: %w", err)
+	}
+	return self, nil
 }

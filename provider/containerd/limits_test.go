@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"apocryph/provider"
+	"apocryph/provider/containerd/attendant"
 )
 
 func TestMemoryHogIsKilled(t *testing.T) {
@@ -176,7 +177,7 @@ func TestLogFloodIsBounded(t *testing.T) {
 		}
 		total += st.Size()
 	}
-	if len(files) != logFiles || total > logFiles*maxLogFile {
+	if len(files) != attendant.LogFiles || total > attendant.LogFiles*attendant.MaxLogFile {
 		t.Errorf("%d bytes of logs in %d files", total, len(files))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"apocryph/provider"
+	"apocryph/provider/containerd/attendant"
 )
 
 func namespaced(ctx context.Context, rec *record) (context.Context, string) {
@@ -53,7 +54,7 @@ func (r *Runtime) List(ctx context.Context) ([]provider.Instance, error) {
 func (r *Runtime) state(ctx context.Context, cl *client.Client, rec *record, c containerRecord) (provider.ContainerState, error) {
 	st := provider.ContainerState{Name: c.Name, ExitCode: -1, ImageID: c.Image}
 	ended := func() (provider.ContainerState, error) {
-		e, ok, err := loadExit(r.dirs.exit(rec.ID, c.Name))
+		e, ok, err := attendant.LoadExit(r.dirs.exit(rec.ID, c.Name))
 		if ok && err == nil {
 			st.ExitCode, st.OOMKilled = e.Code, e.OOMKilled
 		}
@@ -82,7 +83,7 @@ func (r *Runtime) state(ctx context.Context, cl *client.Client, rec *record, c c
 	case client.Stopped:
 		// The shim may only be about to write the same down.
 		st.ExitCode = int(now.ExitStatus)
-		st.OOMKilled = oomKilled(r.cgroup(rec.ID)+"/"+c.Name, st.ExitCode)
+		st.OOMKilled = attendant.OOMKilled(r.cgroup(rec.ID)+"/"+c.Name, st.ExitCode)
 	}
 	return st, nil
 }

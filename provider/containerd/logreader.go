@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"apocryph/provider"
+	"apocryph/provider/containerd/attendant"
 )
 
 // maxJoined bounds a line that is put together from pieces, in bytes; a longer
@@ -65,7 +66,7 @@ func (l *logReader) fill() error {
 
 // read appends some of the file to raw.
 func (l *logReader) read() (int, error) {
-	if len(l.raw) > 2*maxLine {
+	if len(l.raw) > 2*attendant.MaxLine {
 		// No line is as long: this is not a log file any more.
 		l.raw = nil
 	}
@@ -80,23 +81,23 @@ func (l *logReader) read() (int, error) {
 
 // take joins an entry to what it continues.
 func (l *logReader) take(line []byte) {
-	e, ok := parseEntry(line)
+	e, ok := attendant.ParseEntry(line)
 	if !ok {
 		return
 	}
 	if l.open == nil {
 		l.open = map[string]*provider.LogLine{}
 	}
-	out := l.open[e.stream]
+	out := l.open[e.Stream]
 	if out == nil {
-		out = &provider.LogLine{Container: l.container, Time: e.at, Stream: e.stream}
-		l.open[e.stream] = out
+		out = &provider.LogLine{Container: l.container, Time: e.At, Stream: e.Stream}
+		l.open[e.Stream] = out
 	}
-	out.Text = append(out.Text, e.text...)
-	if e.partial && len(out.Text) < maxJoined {
+	out.Text = append(out.Text, e.Text...)
+	if e.Partial && len(out.Text) < maxJoined {
 		return
 	}
-	delete(l.open, e.stream)
+	delete(l.open, e.Stream)
 	l.head = out
 }
 
@@ -106,25 +107,25 @@ func (l *logReader) rotated() (bool, error) {
 	return i != 0, err
 }
 
-// index is the place of the open file in the rotation, or logFiles when it has
+// index is the place of the open file in the rotation, or attendant.LogFiles when it has
 // fallen out.
 func (l *logReader) index() (int, error) {
 	own, err := l.f.Stat()
 	if err != nil {
 		return 0, err
 	}
-	for i := range logFiles {
-		st, err := os.Stat(rotatedName(l.path, i))
+	for i := range attendant.LogFiles {
+		st, err := os.Stat(attendant.RotatedName(l.path, i))
 		if err == nil && os.SameFile(own, st) {
 			return i, nil
 		}
 	}
-	return logFiles, nil
+	return attendant.LogFiles, nil
 }
 
 // next opens the file after the open one, or the oldest. With none, f is nil.
 func (l *logReader) next() error {
-	i := logFiles
+	i := attendant.LogFiles
 	if l.f != nil {
 		var err error
 		if i, err = l.index(); err != nil {
@@ -133,7 +134,7 @@ func (l *logReader) next() error {
 		l.close()
 	}
 	for i--; i >= 0; i-- {
-		f, err := os.Open(rotatedName(l.path, i))
+		f, err := os.Open(attendant.RotatedName(l.path, i))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

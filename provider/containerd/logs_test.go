@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"apocryph/provider"
+	"apocryph/provider/containerd/attendant"
 )
 
 func TestTail(t *testing.T) {
@@ -26,12 +27,11 @@ func TestTail(t *testing.T) {
 
 func TestLogRotation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.log")
-	w, err := openRotated(path)
+	w, err := attendant.OpenLog(path, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.close()
-	w.max = 1000
+	defer w.Close()
 	r := &logReader{container: "c", path: path}
 	defer r.close()
 	m := merger{logs: []*logReader{r}}
@@ -48,7 +48,7 @@ func TestLogRotation(t *testing.T) {
 	for i := range 200 {
 		line := strings.Repeat("x", 20) + string(rune('a'+i%26))
 		want = append(want, line)
-		if err := w.write(entry{at: time.Unix(int64(i), 0), stream: streamOut, text: []byte(line)}); err != nil {
+		if err := w.Write(attendant.Entry{At: time.Unix(int64(i), 0), Stream: attendant.StreamOut, Text: []byte(line)}); err != nil {
 			t.Fatal(err)
 		}
 		if i%7 == 0 {
@@ -71,7 +71,7 @@ func TestLogRotation(t *testing.T) {
 		t.Error(diff)
 	}
 	files, err := filepath.Glob(path + "*")
-	if err != nil || len(files) != logFiles {
+	if err != nil || len(files) != attendant.LogFiles {
 		t.Errorf("files %v, %v", files, err)
 	}
 }
@@ -100,20 +100,4 @@ func TestLogReaderJoinsAndSkips(t *testing.T) {
 	if diff := cmp.Diff([]string{"stderr err", "stdout one two", "stdout "}, got); diff != "" {
 		t.Error(diff)
 	}
-}
-
-func FuzzParseEntry(f *testing.F) {
-	for _, s := range []string{"", "2026-01-02T03:04:05.6Z stdout F text", "2026-01-02T03:04:05Z stderr P ", "x stdout F y", "2026-01-02T03:04:05Z  F "} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, line []byte) {
-		e, ok := parseEntry(line)
-		if !ok || strings.ContainsRune(string(line), '\n') {
-			return
-		}
-		again, ok := parseEntry([]byte(strings.TrimSuffix(string(appendEntry(nil, e)), "\n")))
-		if !ok || !again.at.Equal(e.at) || again.stream != e.stream || again.partial != e.partial || string(again.text) != string(e.text) {
-			t.Errorf("%q became %+v, then %+v", line, e, again)
-		}
-	})
 }

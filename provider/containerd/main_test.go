@@ -16,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
 
+	"apocryph/provider/containerd/attendant"
 	"apocryph/provider/runtimetest"
 )
 
@@ -26,7 +27,7 @@ var shared *Runtime
 const daemonEnv = "APOCRYPH_TEST_DAEMON"
 
 func TestMain(m *testing.M) {
-	if Reexec() {
+	if attendant.Run() {
 		return
 	}
 	if dir := os.Getenv(daemonEnv); dir != "" {
@@ -165,7 +166,7 @@ func leftovers(r *Runtime) error {
 			left("a mount", line)
 		}
 	}
-	if dirs := cgroupDirs(r.names.cgroup); !unified() && len(dirs) > 0 {
+	if dirs := cgroupDirs(r.names.cgroup); !attendant.Unified() && len(dirs) > 0 {
 		left("a cgroup", dirs)
 	}
 	for _, dir := range []string{

@@ -15,6 +15,7 @@ import (
 
 	"apocryph/proto/status"
 	"apocryph/provider"
+	"apocryph/provider/containerd/attendant"
 )
 
 // The pods' addresses are a subnet of 10.64.0.0/10: large enough that two
@@ -111,7 +112,7 @@ func (n *network) chooseSubnet() error {
 				return err
 			}
 			n.subnet = p
-			return writeFile(n.dirs.network(), data, 0o600)
+			return attendant.WriteFile(n.dirs.network(), data, 0o600)
 		}
 	}
 	return status.New(status.ResourceExhausted, "network.subnet", "no free subnet is left in %s", podSpace)

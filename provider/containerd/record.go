@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"apocryph/provider"
+	"apocryph/provider/containerd/attendant"
 )
 
 // phase is how far the making or the unmaking of an instance is.
@@ -63,14 +64,14 @@ func saveRecord(l layout, r *record) error {
 	if err := mkdir(l.instance(r.ID), 0o711, 0); err != nil {
 		return fmt.Errorf("making the instance's directory: %w", err)
 	}
-	if err := syncDir(l.instances()); err != nil {
+	if err := attendant.SyncDir(l.instances()); err != nil {
 		return err
 	}
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	return writeFile(l.record(r.ID), data, 0o600)
+	return attendant.WriteFile(l.record(r.ID), data, 0o600)
 }
 
 // loadRecords reads all records. A directory without a readable record is one

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"apocryph/provider"
+	"apocryph/provider/containerd/attendant"
 )
 
 // killTime is how long a killed container may take to be gone. A process that
@@ -99,7 +100,7 @@ func (r *Runtime) clear(rec *record) error {
 			return fmt.Errorf("deleting files: %w", err)
 		}
 	}
-	if err := syncDir(r.dirs.instances()); err != nil {
+	if err := attendant.SyncDir(r.dirs.instances()); err != nil {
 		return err
 	}
 	r.net.release(id)

@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"apocryph/proto/status"
+	"apocryph/provider/containerd/attendant"
 )
 
 // findRunc returns the path of the runc to run: the configured one, the one in
@@ -22,7 +23,7 @@ func findRunc(configured string, l layout) (string, error) {
 		return configured, nil
 	}
 	if len(embeddedRunc) > 0 {
-		return unpackRunc(l)
+		return unpack(l, "runc", embeddedRunc)
 	}
 	path, err := exec.LookPath("runc")
 	if err != nil {
@@ -32,9 +33,10 @@ func findRunc(configured string, l layout) (string, error) {
 	return filepath.Abs(path)
 }
 
-func unpackRunc(l layout) (string, error) {
+// unpack writes a program that is in this one to a file, once per version.
+func unpack(l layout, name string, packed []byte) (string, error) {
 	// The name tells versions apart, so that containers of an older one find theirs.
-	path := filepath.Join(l.bin(), "runc-"+digest.FromBytes(embeddedRunc).Encoded()[:16])
+	path := filepath.Join(l.bin(), name+"-"+digest.FromBytes(packed).Encoded()[:16])
 	if _, err := os.Lstat(path); err == nil {
 		return path, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -45,9 +47,9 @@ func unpackRunc(l layout) (string, error) {
 		return "", err
 	}
 	defer d.Close()
-	binary, err := d.DecodeAll(embeddedRunc, nil)
+	binary, err := d.DecodeAll(packed, nil)
 	if err != nil {
-		return "", fmt.Errorf("unpacking runc: %w", err)
+		return "", fmt.Errorf("unpacking %s: %w", name, err)
 	}
-	return path, writeFile(path, binary, 0o700)
+	return path, attendant.WriteFile(path, binary, 0o700)
 }

@@ -16,6 +16,7 @@ import (
 
 	"apocryph/proto/status"
 	"apocryph/provider"
+	"apocryph/provider/containerd/attendant"
 )
 
 // startTime bounds the start of one container.
@@ -101,7 +102,7 @@ func (r *Runtime) startContainer(ctx context.Context, cl *client.Client, rec *re
 	log := map[string]string{"path": r.dirs.logFile(rec.ID, c.Name), "owner": strconv.FormatUint(uint64(rec.UIDs), 10)}
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	task, err := newTask(ctx, cont, cio.BinaryIO(filepath.Join(r.dirs.bin(), loggerName), log))
+	task, err := newTask(ctx, cont, cio.BinaryIO(filepath.Join(r.dirs.bin(), attendant.LoggerName), log))
 	if err != nil {
 		return startError(c.Name, err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"apocryph/proto/status"
 	"apocryph/provider"
+	"apocryph/provider/containerd/attendant"
 )
 
 // The ranges of host user ids that pods are given, one range a pod. systemd's
@@ -57,7 +58,7 @@ func uidRange(l layout, identity string, pod provider.PodID) (uint32, error) {
 		if err != nil {
 			return 0, fmt.Errorf("taking a user id range: %w", err)
 		}
-		if err := errors.Join(f.Close(), syncDir(l.ranges())); err != nil {
+		if err := errors.Join(f.Close(), attendant.SyncDir(l.ranges())); err != nil {
 			return 0, fmt.Errorf("taking a user id range: %w", err)
 		}
 		return uint32(firstUID + n*rangeSize), nil

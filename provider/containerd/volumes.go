@@ -14,6 +14,7 @@ import (
 	"apocryph/manifest"
 	"apocryph/proto/status"
 	"apocryph/provider"
+	"apocryph/provider/containerd/attendant"
 )
 
 func checkSecret(at string, files map[string][]byte, bad func(field, got, want string)) {
@@ -63,7 +64,7 @@ func makePersistent(path string, root int) error {
 	if err := mkdir(path, 0o777|os.ModeSticky, root); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(filepath.Dir(path)), syncDir(filepath.Dir(filepath.Dir(path))))
+	return errors.Join(attendant.SyncDir(filepath.Dir(path)), attendant.SyncDir(filepath.Dir(filepath.Dir(path))))
 }
 
 // makeSecret mounts a file system in memory and writes the files into it.

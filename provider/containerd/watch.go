@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/typeurl/v2"
 
 	"apocryph/provider"
+	"apocryph/provider/containerd/attendant"
 )
 
 // Watch reports the ends of containers; see [provider.Instances]. A container
@@ -76,7 +77,7 @@ func (r *Runtime) exit(namespace string, any typeurl.Any) (provider.Exit, bool) 
 	}
 	out := provider.Exit{Instance: rec.ID, Container: name, Code: int(e.ExitStatus), At: e.ExitedAt.AsTime()}
 	// A shim that was itself killed has written nothing down.
-	if kept, ok, err := loadExit(r.dirs.exit(rec.ID, name)); err == nil && ok && kept.At.Equal(out.At) {
+	if kept, ok, err := attendant.LoadExit(r.dirs.exit(rec.ID, name)); err == nil && ok && kept.At.Equal(out.At) {
 		out.OOMKilled = kept.OOMKilled
 	}
 	return out, true

@@ -1,4 +1,4 @@
-package containerd
+package attendant
 
 import (
 	"context"
@@ -18,32 +18,32 @@ import (
 )
 
 const (
-	// reexecEnv says which helper this process is. It is needed beside the name
+	// RoleEnv says which helper this process is. It is needed beside the name
 	// in argv[0] because the shim starts itself a second time by os.Executable.
-	reexecEnv = "APOCRYPH_REEXEC"
-	roleShim  = "shim"
+	RoleEnv  = "APOCRYPH_REEXEC"
+	RoleShim = "shim"
 
-	// shimName is the name that containerd wants a shim's binary to have.
-	shimName = "containerd-shim-runc-v2"
-	// loggerName is the argv[0] of the log writer; the shim gives it no environment.
-	loggerName = "apocryph-container-log"
+	// ShimName is the name that containerd wants a shim's binary to have.
+	ShimName = "containerd-shim-runc-v2"
+	// LoggerName is the argv[0] of the log writer; the shim gives it no environment.
+	LoggerName = "apocryph-container-log"
 )
 
-// Reexec runs this process as one of the helpers of a container, if it was
+// Run runs this process as one of the helpers of a container, if it was
 // started as one, and reports whether it was. It has to be the first call of
-// main, and of TestMain in tests that run a [Runtime]:
+// main, and of TestMain in tests that run containers:
 //
-//	if containerd.Reexec() {
+//	if attendant.Run() {
 //		return
 //	}
-func Reexec() bool {
+func Run() bool {
 	switch name := filepath.Base(os.Args[0]); {
-	case name == loggerName:
+	case name == LoggerName:
 		if err := runLogger(os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-	case os.Getenv(reexecEnv) == roleShim, name == shimName:
+	case os.Getenv(RoleEnv) == RoleShim, name == ShimName:
 		runShim()
 	default:
 		return false

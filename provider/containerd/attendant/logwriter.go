@@ -1,4 +1,4 @@
-package containerd
+package attendant
 
 import (
 	"bufio"
@@ -34,7 +34,7 @@ func runLogger(args []string) error {
 	}
 	owner, err := strconv.ParseUint(given["owner"], 10, 31)
 	if len(args) != 4 || given["path"] == "" || err != nil {
-		return errors.New("usage: " + loggerName + " path FILE owner UID")
+		return errors.New("usage: " + LoggerName + " path FILE owner UID")
 	}
 	// One of these runs per container: little memory matters more than speed.
 	runtime.GOMAXPROCS(1)
@@ -44,11 +44,11 @@ func runLogger(args []string) error {
 	// the pipes has to be written first.
 	signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGPIPE)
 
-	w, err := openRotated(given["path"])
+	w, err := OpenLog(given["path"], MaxLogFile)
 	if err != nil {
 		return err
 	}
-	defer w.close()
+	defer w.Close()
 	// Programs open /dev/stdout and /dev/stderr anew, which asks for the owner of
 	// the pipe. runc hands it on to the image's user, but only from a user that
 	// the container's user namespace knows.
@@ -65,7 +65,7 @@ func runLogger(args []string) error {
 		return fmt.Errorf("telling the shim: %w", err)
 	}
 	var wg sync.WaitGroup
-	for fd, stream := range map[uintptr]string{3: streamOut, 4: streamErr} {
+	for fd, stream := range map[uintptr]string{3: StreamOut, 4: StreamErr} {
 		wg.Go(func() { copyLines(w, stream, os.NewFile(fd, stream)) })
 	}
 	wg.Wait()
@@ -74,8 +74,8 @@ func runLogger(args []string) error {
 
 // copyLines writes r line by line until it ends. A failing disk must not stop
 // the container, so what cannot be written is read and lost.
-func copyLines(w *rotated, stream string, r io.Reader) {
-	in := bufio.NewReaderSize(r, maxLine)
+func copyLines(w *Log, stream string, r io.Reader) {
+	in := bufio.NewReaderSize(r, MaxLine)
 	var start time.Time
 	var bytes int
 	for {
@@ -87,7 +87,7 @@ func copyLines(w *rotated, stream string, r io.Reader) {
 			}
 			// A piece of a line is partial unless the line ends with it; at the
 			// end of the stream there is nothing more to come.
-			_ = w.write(entry{at: time.Now(), stream: stream, partial: !full && err == bufio.ErrBufferFull, text: line})
+			_ = w.Write(Entry{At: time.Now(), Stream: stream, Partial: !full && err == bufio.ErrBufferFull, Text: line})
 			if now := time.Now(); now.Sub(start) >= time.Second {
 				start, bytes = now, 0
 			}
@@ -101,9 +101,9 @@ func copyLines(w *rotated, stream string, r io.Reader) {
 	}
 }
 
-// rotated is a log file that is moved aside when it is full: FILE, FILE.1, and
-// so on, the oldest last.
-type rotated struct {
+// Log is a log file that is moved aside when it is full: FILE, FILE.1, and so
+// on, the oldest last; see [RotatedName]. It is safe for concurrent use.
+type Log struct {
 	mu   sync.Mutex
 	path string
 	max  int64
@@ -112,12 +112,14 @@ type rotated struct {
 	buf  []byte
 }
 
-func openRotated(path string) (*rotated, error) {
-	w := &rotated{path: path, max: maxLogFile}
+// OpenLog opens or makes a log file of at most max bytes, which is then kept
+// beside [LogFiles]-1 older ones.
+func OpenLog(path string, max int64) (*Log, error) {
+	w := &Log{path: path, max: max}
 	return w, w.open()
 }
 
-func (w *rotated) open() error {
+func (w *Log) open() error {
 	f, err := os.OpenFile(w.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -130,10 +132,11 @@ func (w *rotated) open() error {
 	return nil
 }
 
-func (w *rotated) write(e entry) error {
+// Write appends an entry.
+func (w *Log) Write(e Entry) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.buf = appendEntry(w.buf[:0], e)
+	w.buf = AppendEntry(w.buf[:0], e)
 	if w.f != nil && w.size > 0 && w.size+int64(len(w.buf)) > w.max {
 		w.rotate()
 	}
@@ -147,16 +150,17 @@ func (w *rotated) write(e entry) error {
 	return err
 }
 
-func (w *rotated) rotate() {
+func (w *Log) rotate() {
 	w.f.Close()
 	w.f = nil
-	for i := logFiles - 1; i > 0; i-- {
+	for i := LogFiles - 1; i > 0; i-- {
 		// A file that is not there yet is no reason to stop.
-		_ = os.Rename(rotatedName(w.path, i-1), rotatedName(w.path, i))
+		_ = os.Rename(RotatedName(w.path, i-1), RotatedName(w.path, i))
 	}
 }
 
-func (w *rotated) close() {
+// Close closes the file.
+func (w *Log) Close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.f != nil {
@@ -164,8 +168,8 @@ func (w *rotated) close() {
 	}
 }
 
-// rotatedName is the name of the i-th file, 0 being the newest.
-func rotatedName(path string, i int) string {
+// RotatedName is the name of the i-th file, 0 being the newest.
+func RotatedName(path string, i int) string {
 	if i == 0 {
 		return path
 	}

@@ -8,3 +8,8 @@ import _ "embed"
 //
 //go:embed runc/runc.zst
 var embeddedRunc []byte
+
+// embeddedAttendant is apocryph-attendant, compressed by attendant/build.sh.
+//
+//go:embed attendant/attendant.zst
+var embeddedAttendant []byte

@@ -1,4 +1,4 @@
-package containerd
+package attendant
 
 import (
 	"context"
@@ -14,14 +14,15 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// exitAnnotation of a container's specification names the file for its exit.
-const exitAnnotation = "apocryph.exit"
+// ExitAnnotation of a container's specification names the file for its exit.
+const ExitAnnotation = "apocryph.exit"
 
-// exitRecord is how a container's last run ended. The shim writes it, because
+// Exit is how a container's last run ended. The shim writes it, because
 // it is there when the daemon is not; containerd itself forgets the task of a
 // container that has ended when the daemon starts anew.
-type exitRecord struct {
-	Code      int
+type Exit struct {
+	Code int
+	// OOMKilled: the memory limit ended it.
 	OOMKilled bool
 	At        time.Time
 }
@@ -43,7 +44,7 @@ func keepExits(p shim.Publisher) (shim.Publisher, error) {
 	if err := json.Unmarshal(data, &spec); err != nil {
 		return nil, err
 	}
-	k := exitKeeper{Publisher: p, path: spec.Annotations[exitAnnotation]}
+	k := exitKeeper{Publisher: p, path: spec.Annotations[ExitAnnotation]}
 	if spec.Linux == nil || k.path == "" {
 		return nil, errors.New("this container is not apocryph's")
 	}
@@ -56,36 +57,37 @@ func keepExits(p shim.Publisher) (shim.Publisher, error) {
 func (k exitKeeper) Publish(ctx context.Context, topic string, e eventtypes.Event) error {
 	var werr error
 	if exit, ok := e.(*events.TaskExit); ok && exit.ID == exit.ContainerID {
-		werr = saveExit(k.path, exitRecord{
+		werr = saveExit(k.path, Exit{
 			Code:      int(exit.ExitStatus),
-			OOMKilled: oomKilled(k.cgroup, int(exit.ExitStatus)),
+			OOMKilled: OOMKilled(k.cgroup, int(exit.ExitStatus)),
 			At:        exit.ExitedAt.AsTime(),
 		})
 	}
 	return errors.Join(werr, k.Publisher.Publish(ctx, topic, e))
 }
 
-// oomKilled tells whether the memory limit ended a container: the kernel killed
-// a process of it, and it did not end well.
-func oomKilled(cgroup string, code int) bool { return code != 0 && oomKills(cgroup) > 0 }
+// OOMKilled tells whether the memory limit ended a container: the kernel killed
+// a process of it, and it did not end well. The group is a path below the
+// hierarchy's mount.
+func OOMKilled(cgroup string, code int) bool { return code != 0 && oomKills(cgroup) > 0 }
 
-func saveExit(path string, e exitRecord) error {
+func saveExit(path string, e Exit) error {
 	data, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	return writeFile(path, data, 0o600)
+	return WriteFile(path, data, 0o600)
 }
 
-// loadExit reports false where there was no exit since the last start.
-func loadExit(path string) (exitRecord, bool, error) {
+// LoadExit reports false where there was no exit since the last start.
+func LoadExit(path string) (Exit, bool, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return exitRecord{}, false, nil
+		return Exit{}, false, nil
 	}
 	if err != nil {
-		return exitRecord{}, false, err
+		return Exit{}, false, err
 	}
-	var e exitRecord
+	var e Exit
 	return e, true, json.Unmarshal(data, &e)
 }
