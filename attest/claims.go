@@ -49,7 +49,10 @@ func (f *faults) claims(c *Claims) {
 		f.add("purpose", fmt.Sprint(uint8(c.Purpose)), "1 to 4")
 	}
 	f.size("nonce", len(c.Nonce), NonceSize, NonceSize)
-	f.size("verifier_peer", len(c.VerifierPeer), 1, maxPeerID)
+	// A user of an endpoint has no peer id.
+	if c.Purpose != PurposeEndpoint || len(c.VerifierPeer) > 0 {
+		f.size("verifier_peer", len(c.VerifierPeer), 1, maxPeerID)
+	}
 	f.size("provider_peer", len(c.ProviderPeer), 1, maxPeerID)
 	f.size("hpke_public_key", len(c.HPKEPublicKey), 32, 32)
 	f.size("receipt_public_key", len(c.ReceiptPublicKey), 32, 32)

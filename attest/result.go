@@ -142,6 +142,8 @@ type TDXFacts struct {
 	RootFingerprint   [32]byte
 	// QuoteVersion is 4 or 5.
 	QuoteVersion int
+	// Boot is nil where no boot log came along. It is of RTMR 0 to 2.
+	Boot *BootFacts
 }
 
 // TPMFacts are the authentic facts of a TPM quote.
@@ -154,6 +156,9 @@ type TPMFacts struct {
 	PCRs              []PCR
 	ResetCount        uint32
 	RestartCount      uint32
+	// Boot is nil where no boot log came along. It is of the quoted registers but
+	// those that are extended after boot: 11, 14 and 15.
+	Boot *BootFacts
 }
 
 // Check is one step of an appraisal.

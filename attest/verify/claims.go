@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"crypto/subtle"
+	"fmt"
 	"time"
 
 	"apocryph/attest"
@@ -29,16 +30,44 @@ func checkClaims(s *steps, raw []byte, ch attest.Challenge, now time.Time) (*att
 	if err := s.equal(codeNonce, same, c.Nonce, ch.Nonce[:]); err != nil {
 		return nil, err
 	}
-	if err := s.equal(codeAudience, bytes.Equal(c.VerifierPeer, ch.VerifierPeer), c.VerifierPeer, ch.VerifierPeer); err != nil {
+	if err := checkAudience(s, c, ch); err != nil {
 		return nil, err
 	}
-	if err := s.equal(codePeer, bytes.Equal(c.ProviderPeer, ch.ProviderPeer), c.ProviderPeer, ch.ProviderPeer); err != nil {
-		return nil, err
+	// A user of an endpoint learns the provider's peer from the claims.
+	if len(ch.ProviderPeer) > 0 {
+		if err := s.equal(codePeer, bytes.Equal(c.ProviderPeer, ch.ProviderPeer), c.ProviderPeer, ch.ProviderPeer); err != nil {
+			return nil, err
+		}
+	}
+	if ch.TLSKey != nil {
+		if err := s.equal(codeTLSKey, bytes.Equal(c.IngressTLSKey, ch.TLSKey), c.IngressTLSKey, ch.TLSKey); err != nil {
+			return nil, err
+		}
 	}
 	if err := checkTimes(s, c, now); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// checkAudience compares who the claims were made for: a peer, or the users of a
+// host. Never both, so that neither kind of evidence is good for the other use.
+func checkAudience(s *steps, c *attest.Claims, ch attest.Challenge) error {
+	if ch.Purpose != attest.PurposeEndpoint {
+		if c.Host != "" {
+			return s.fail(codeAudience, fmt.Sprintf("the users of host %q", c.Host), "this verifier", nil)
+		}
+		return s.equal(codeAudience, bytes.Equal(c.VerifierPeer, ch.VerifierPeer), c.VerifierPeer, ch.VerifierPeer)
+	}
+	want := fmt.Sprintf("the users of host %q", ch.Host)
+	switch {
+	case len(c.VerifierPeer) > 0:
+		return s.fail(codeAudience, "peer "+short(c.VerifierPeer), want, nil)
+	case c.Host != ch.Host:
+		return s.fail(codeAudience, fmt.Sprintf("the users of host %q", c.Host), want, nil)
+	}
+	s.pass(codeAudience, want)
+	return nil
 }
 
 func checkTimes(s *steps, c *attest.Claims, now time.Time) error {

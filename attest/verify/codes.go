@@ -19,6 +19,7 @@ var (
 	codePeer          = code{"ATT-022", "peer_mismatch", "made by the peer of this connection"}
 	codeExpired       = code{"ATT-023", "expired", "time"}
 	codePurpose       = code{"ATT-025", "purpose", "purpose"}
+	codeTLSKey        = code{"ATT-026", "tls_key", "key of this connection"}
 	codeChain         = code{"ATT-030", "chain", "certificate chain"}
 	codeUntrustedRoot = code{"ATT-031", "untrusted_root", "trusted root"}
 	codeRevoked       = code{"ATT-032", "revoked", "no certificate is revoked"}

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -97,16 +98,48 @@ func checkChallenge(ch attest.Challenge) error {
 	if ch.Nonce == [attest.NonceSize]byte{} {
 		f = append(f, status.Fault{Field: "nonce", Got: "zeros", Want: "32 random bytes"})
 	}
+	if ch.Purpose == attest.PurposeEndpoint {
+		f = append(f, endpointFaults(ch)...)
+	} else {
+		f = append(f, peerFaults(ch)...)
+	}
+	if len(f) > 0 {
+		return status.Invalid("attest.challenge", "challenge", f)
+	}
+	return nil
+}
+
+// peerFaults are those of a challenge from peer to peer.
+func peerFaults(ch attest.Challenge) (f []status.Fault) {
 	if len(ch.VerifierPeer) == 0 {
 		f = append(f, status.Fault{Field: "verifier_peer", Got: "nothing", Want: "the verifier's peer id"})
 	}
 	if len(ch.ProviderPeer) == 0 {
 		f = append(f, status.Fault{Field: "provider_peer", Got: "nothing", Want: "the connection's other end"})
 	}
-	if len(f) > 0 {
-		return status.Invalid("attest.challenge", "challenge", f)
+	if ch.Host != "" {
+		f = append(f, status.Fault{Field: "host", Got: fmt.Sprintf("%.64q", ch.Host), Want: "nothing: only users of an endpoint name one"})
 	}
-	return nil
+	if ch.TLSKey != nil {
+		f = append(f, status.Fault{Field: "tls_key", Got: short(ch.TLSKey), Want: "nothing: only users of an endpoint see one"})
+	}
+	return f
+}
+
+// endpointFaults are those of a challenge by a user of an endpoint, who has no
+// peer id. A provider's is only compared where the user knows one.
+func endpointFaults(ch attest.Challenge) (f []status.Fault) {
+	if ch.Host == "" {
+		f = append(f, status.Fault{Field: "host", Got: "nothing", Want: "the app's host name"})
+	}
+	if len(ch.VerifierPeer) > 0 {
+		f = append(f, status.Fault{Field: "verifier_peer", Got: short(ch.VerifierPeer), Want: "nothing: evidence of an endpoint is for all of its users"})
+	}
+	// A key that was set to nothing was meant to be checked.
+	if n := len(ch.TLSKey); ch.TLSKey != nil && n != sha256.Size {
+		f = append(f, status.Fault{Field: "tls_key", Got: fmt.Sprintf("%d bytes", n), Want: "the SHA-256 of a public key, or nil"})
+	}
+	return f
 }
 
 var errNotOfThisForm = errors.New("not in the form that its makers give it")

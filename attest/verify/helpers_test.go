@@ -98,9 +98,14 @@ var softDevice = sync.OnceValues(func() (*soft.Device, error) {
 
 func softRound(t testing.TB, change func(*attest.Claims)) exchange {
 	t.Helper()
+	return softRoundOf(t, attesttest.NewChallenge(t), change)
+}
+
+func softRoundOf(t testing.TB, ch attest.Challenge, change func(*attest.Claims)) exchange {
+	t.Helper()
 	d, err := softDevice()
 	check(t, err)
-	x := exchange{ch: attesttest.NewChallenge(t), now: time.Now()}
+	x := exchange{ch: ch, now: time.Now()}
 	x.roots.SoftCAs = [][32]byte{d.CAFingerprint()}
 	c := attesttest.Claims(x.ch, x.now)
 	if change != nil {
