@@ -9,7 +9,8 @@ type Result struct {
 	ClaimsDigest [32]byte
 	// Level is the strongest level that the evidence reaches by itself.
 	Level Level
-	// SNP is set for soft and sev-snp evidence, TDX for tdx, TPM for tpm2.
+	// SNP is set for soft and sev-snp evidence, TDX for tdx, TPM for tpm2. Composite
+	// evidence sets two: the report's and TPM.
 	SNP *SNPFacts
 	TDX *TDXFacts
 	TPM *TPMFacts
@@ -146,16 +147,34 @@ type TDXFacts struct {
 	Boot *BootFacts
 }
 
+// AKBinding is what makes an attestation key believable.
+type AKBinding string
+
+// The bindings of attestation keys.
+const (
+	// AKActivated: credential activation showed that it sits in the TPM of a
+	// certified endorsement key, now or when the verifier last asked.
+	AKActivated AKBinding = "activated"
+	// AKPinned: the policy pins its name. Nothing shows whose TPM it is in.
+	AKPinned AKBinding = "pinned"
+	// AKReported: the software that an SNP or TDX report measured named it.
+	AKReported AKBinding = "reported"
+)
+
 // TPMFacts are the authentic facts of a TPM quote.
 type TPMFacts struct {
-	// EKFingerprint is the SHA-256 of the endorsement key's public key (SPKI): the machine's identity.
+	// EKFingerprint is the SHA-256 of the endorsement key's public key (SPKI): the
+	// machine's identity. It is zero, as EKRootFingerprint, unless the attestation
+	// key was activated: whatever came along is nobody's word then.
 	EKFingerprint [32]byte
 	// EKRootFingerprint is the SHA-256 of the certificate that the EK chain ends in.
 	EKRootFingerprint [32]byte
-	AKName            []byte
-	PCRs              []PCR
-	ResetCount        uint32
-	RestartCount      uint32
+	// AKName is 34 bytes, AKBinding why it counts.
+	AKName    []byte
+	AKBinding AKBinding
+	PCRs      []PCR
+	// ResetCount and RestartCount are the TPM's (TPM 2.0 Part 2, 10.11.1).
+	ResetCount, RestartCount uint32
 	// Boot is nil where no boot log came along. It is of the quoted registers but
 	// those that are extended after boot: 11, 14 and 15.
 	Boot *BootFacts

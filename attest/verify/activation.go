@@ -20,24 +20,36 @@ import (
 // name hash, which is 32 at least.
 const secretSize = 32
 
-// Expected is what a quote must show after an activation. It holds a secret:
-// keep it in memory for one exchange and use it once.
+// Expected is what a quote must show: that of [NewActivation], [Recall], [Pinned]
+// or [BoundAK]. The first holds a secret: keep it in memory for one exchange and
+// use it once.
 type Expected struct {
 	// PCRs are the registers of the SHA-256 bank that the quote must cover, no
-	// more and no less, ascending. NewActivation sets [tpmtemplate.QuotePCRs].
+	// more and no less, ascending. It starts as [tpmtemplate.QuotePCRs].
 	PCRs []uint32
 
 	complete bool
-	// remembered says that the verifier has seen the activation before: there is no
-	// secret.
-	remembered bool
-	secret     [secretSize]byte
-	akName     []byte
-	ak         *ecdsa.PublicKey
-	facts      attest.TPMFacts
-	anchor     attest.Anchor
-	checks     []attest.Check
+	// proof is why the attestation key counts. There is a secret for one reason only.
+	proof  proof
+	secret [secretSize]byte
+	akName []byte
+	ak     *ecdsa.PublicKey
+	facts  attest.TPMFacts
+	anchor attest.Anchor
+	checks []attest.Check
 }
+
+// proof is what shows that an attestation key is that of the expected TPM.
+type proof uint8
+
+const (
+	// proofSecret: the prover gave back what was encrypted for it.
+	proofSecret proof = iota
+	// proofRemembered: it did so before.
+	proofRemembered
+	proofPinned
+	proofReport
+)
 
 // Checks are the steps that [NewActivation] made. [Evidence] repeats them in its
 // result.
@@ -96,7 +108,7 @@ func NewActivation(id attest.TPMIdentity, roots Roots, rand io.Reader, now time.
 // now.
 func Recall(id attest.TPMIdentity, roots Roots, known func(ek [32]byte, akName []byte) bool, now time.Time) (want *Expected, err error) {
 	s := &steps{anchor: attest.AnchorSelf}
-	e := &Expected{PCRs: tpmtemplate.QuotePCRs(), remembered: true}
+	e := &Expected{PCRs: tpmtemplate.QuotePCRs(), proof: proofRemembered}
 	defer func() {
 		if r := recover(); r != nil {
 			want, err = nil, s.fail(codeInternal, "a panic in a parser", "an identity that can be read", fmt.Errorf("recovered: %v", r))
@@ -128,16 +140,21 @@ func (e *Expected) identify(s *steps, id attest.TPMIdentity, roots Roots, now ti
 	if !tpmtemplate.SameKey(ek, chain.leaf.PublicKey) {
 		return nil, s.fail(codeEKChain, "an endorsement key that is not the certificate's", "the certified key", nil)
 	}
-	ak, name, err := tpmtemplate.ParseAK(id.AKPublic)
+	if err := e.key(s, id.AKPublic); err != nil {
+		return nil, err
+	}
+	e.facts.AKBinding = attest.AKActivated
+	e.facts.EKFingerprint, e.facts.EKRootFingerprint = sha256.Sum256(chain.leaf.RawSubjectPublicKeyInfo), chain.root
+	return ekArea, nil
+}
+
+// key takes an attestation key whose public area is the template to the bit.
+func (e *Expected) key(s *steps, area []byte) error {
+	ak, name, err := tpmtemplate.ParseAK(area)
 	if err != nil {
-		return nil, s.fail(codeAKArea, "an attestation key of another form", "the template of a restricted key that was made in the TPM and cannot leave it", err)
+		return s.fail(codeAKArea, "an attestation key of another form", "the template of a restricted key that was made in the TPM and cannot leave it", err)
 	}
 	s.pass(codeAKArea, "name "+short(name))
-	e.ak, e.akName = ak, name
-	e.facts = attest.TPMFacts{
-		EKFingerprint:     sha256.Sum256(chain.leaf.RawSubjectPublicKeyInfo),
-		EKRootFingerprint: chain.root,
-		AKName:            name,
-	}
-	return ekArea, nil
+	e.ak, e.akName, e.facts.AKName = ak, name, name
+	return nil
 }

@@ -10,19 +10,23 @@ import (
 	"apocryph/proto/status"
 )
 
-// Evidence verifies that the evidence, which must be one piece, authenticates
-// the claims' bytes and that these answer the challenge. For TPM evidence act
-// is what [NewActivation] returned for this same exchange; it may be nil for
-// other types.
+// Evidence verifies that the evidence authenticates the claims' bytes and that
+// these answer the challenge. It is one piece, or composite: an SNP, TDX or
+// software report first and then a TPM's quote, both over the same claims, which
+// name the TPM's attestation key.
+//
+// For evidence of a TPM act is what [NewActivation] or [Recall] returned for this
+// same exchange, what [Pinned] did or, for composite evidence, [BoundAK]; it may
+// be nil where no TPM is among it.
 //
 // An accepted result has its claims, level and facts set. On failure the result
 // holds the digest and the checks up to and including the one that failed, and
 // the error is of class untrusted with reason "attest.SLUG" (see README.md).
 // An unset challenge is invalid_argument. Library errors are private causes.
 //
-// The level is what the evidence reaches by itself. For a TPM that is
-// tpm2-identity: its registers are authentic then, but only reference values
-// make them a measured boot.
+// The level is what the evidence reaches by itself; that of composite evidence
+// is its report's. For a TPM that is tpm2-identity: its registers are authentic
+// then, but only reference values make them a measured boot.
 func Evidence(evidence []attest.Evidence, claims []byte, ch attest.Challenge, act *Expected, roots Roots, now time.Time) (result *attest.Result, err error) {
 	if err := checkChallenge(ch); err != nil {
 		return nil, err
@@ -38,55 +42,95 @@ func Evidence(evidence []attest.Evidence, claims []byte, ch attest.Challenge, ac
 			*result = attest.Result{ClaimsDigest: result.ClaimsDigest, Checks: s.checks}
 		}
 	}()
-	if n := len(evidence); n != 1 {
-		return result, s.fail(codeParse, fmt.Sprintf("%d pieces of evidence", n), "1", nil)
-	}
-	e := evidence[0]
-	if err := checkType(s, e, act); err != nil {
+	if err := checkTypes(s, evidence, act); err != nil {
 		return result, err
 	}
-	if err := e.Check(); err != nil {
-		return result, s.malformed(err)
+	for _, e := range evidence {
+		if err := e.Check(); err != nil {
+			return result, s.malformed(err)
+		}
 	}
 	if result.Claims, err = checkClaims(s, claims, ch, now); err != nil {
 		return result, err
 	}
-	if e.Type == attest.TPM2 {
-		result.Level = attest.LevelTPMIdentity
-		result.TPM, err = checkQuote(s, e.TPM, claims, result.Claims, act)
-		return result, err
+	for _, e := range evidence {
+		if err := checkPiece(s, result, e, claims, act, roots, now); err != nil {
+			return result, err
+		}
 	}
-	if e.Type == attest.TDX {
-		result.Level = attest.LevelTDX
-		result.TDX, err = checkTDX(s, e, attest.ReportData(claims), roots, now)
-		return result, err
-	}
-	result.Level = attest.LevelSNP
-	if e.Type == attest.Soft {
-		result.Level = attest.LevelSoft
-	}
-	result.SNP, err = checkSNP(s, e, attest.ReportData(claims), roots, now)
-	return result, err
+	return result, nil
 }
 
-// checkType also fixes the anchor of all further steps.
-func checkType(s *steps, e attest.Evidence, act *Expected) error {
+// checkPiece verifies one piece and adds its facts to the result.
+func checkPiece(s *steps, result *attest.Result, e attest.Evidence, claims []byte, act *Expected, roots Roots, now time.Time) (err error) {
+	s.anchor = anchorOf(e.Type, result.Level, act)
 	switch e.Type {
-	case attest.Soft:
-		s.anchor = attest.AnchorSelf
-	case attest.SEVSNP, attest.TDX:
-		s.anchor = attest.AnchorHardware
 	case attest.TPM2:
+		if result.Level == "" {
+			result.Level = attest.LevelTPMIdentity
+		}
+		result.TPM, err = checkQuote(s, e, claims, result.Claims, act)
+	case attest.TDX:
+		result.Level = attest.LevelTDX
+		result.TDX, err = checkTDX(s, e, attest.ReportData(claims), roots, now)
+	case attest.SEVSNP:
+		result.Level = attest.LevelSNP
+		result.SNP, err = checkSNP(s, e, attest.ReportData(claims), roots, now)
+	default:
+		result.Level = attest.LevelSoft
+		result.SNP, err = checkSNP(s, e, attest.ReportData(claims), roots, now)
+	}
+	return err
+}
+
+// anchorOf is what vouches for a piece; report is the level of the one before it.
+func anchorOf(t attest.Type, report attest.Level, act *Expected) attest.Anchor {
+	switch {
+	case t == attest.Soft:
+		return attest.AnchorSelf
+	case t != attest.TPM2:
+		return attest.AnchorHardware
+	case report == "":
+		return act.anchor
+	case report == attest.LevelSoft:
+		return attest.AnchorSelf
+	}
+	return attest.AnchorVTPMHardware
+}
+
+// checkTypes also fixes the anchor of the checks of the claims.
+func checkTypes(s *steps, evidence []attest.Evidence, act *Expected) error {
+	if n := len(evidence); n == 0 || n > maxPieces {
+		return s.fail(codeParse, fmt.Sprintf("%d pieces of evidence", n), "1, or a report and a quote", nil)
+	}
+	for _, e := range evidence {
+		switch e.Type {
+		case attest.Soft, attest.SEVSNP, attest.TDX, attest.TPM2:
+		default:
+			return s.fail(codeType, fmt.Sprintf("%.32q", string(e.Type)), "soft, sev-snp, tdx or tpm2", nil)
+		}
+	}
+	first, last := evidence[0].Type, evidence[len(evidence)-1].Type
+	if len(evidence) == maxPieces && (first == attest.TPM2 || last != attest.TPM2) {
+		return s.fail(codeParse, fmt.Sprintf("%s and %s", first, last), "a report and then a TPM's quote", nil)
+	}
+	if last == attest.TPM2 {
 		if act == nil || !act.complete {
 			return s.fail(codeActivation, "no activation", "the verifier's own challenge to the endorsement key", nil)
 		}
-		s.anchor = act.anchor
-	default:
-		return s.fail(codeType, fmt.Sprintf("%.32q", string(e.Type)), "soft, sev-snp, tdx or tpm2", nil)
+		if act.proof == proofReport && len(evidence) == 1 {
+			return s.fail(codeActivation, "a quote alone", "the report that names the attestation key", nil)
+		}
 	}
-	s.pass(codeType, string(e.Type))
+	s.anchor = anchorOf(first, "", act)
+	for _, e := range evidence {
+		s.pass(codeType, string(e.Type))
+	}
 	return nil
 }
+
+// maxPieces is a report and a quote.
+const maxPieces = 2
 
 // checkChallenge refuses expectations that were never set: a comparison with
 // them would pass for whoever left the field empty too.

@@ -29,6 +29,9 @@ type Roots struct {
 	// roots when an EK chain carries them. The fingerprint of an EK certificate
 	// itself pins that one TPM.
 	EKRootFingerprints [][32]byte
+	// AKNames are the names of attestation keys that need no activation, because
+	// whoever wrote them down knows whose they are: see [Pinned].
+	AKNames [][AKNameSize]byte
 
 	// snp replaces AMD's certificates, by product line, in tests of this package.
 	snp map[string]*trust.ProductCerts

@@ -16,8 +16,17 @@ import (
 )
 
 // checkQuote verifies a TPM 2.0 quote (Part 2, 10.12.8) over the claims.
-func checkQuote(s *steps, q *attest.TPMQuote, raw []byte, claims *attest.Claims, want *Expected) (*attest.TPMFacts, error) {
-	s.checks = append(s.checks, want.checks...)
+func checkQuote(s *steps, e attest.Evidence, raw []byte, claims *attest.Claims, want *Expected) (*attest.TPMFacts, error) {
+	q := e.TPM
+	if n := len(e.Endorsements); n > 0 {
+		return nil, s.fail(codeParse, fmt.Sprintf("%d endorsements beside a quote", n), "none: nothing would vouch for them", nil)
+	}
+	for _, c := range want.checks {
+		if want.proof == proofReport {
+			c.Anchor = s.anchor
+		}
+		s.checks = append(s.checks, c)
+	}
 	att, err := parseQuoted(q.Quoted)
 	if err != nil {
 		return nil, s.fail(codeParse, "something else than a quote", "a TPMS_ATTEST of type quote, made by a TPM", err)
@@ -37,13 +46,8 @@ func checkQuote(s *steps, q *attest.TPMQuote, raw []byte, claims *attest.Claims,
 	if err := s.equal(codeAKName, bytes.Equal(claims.TPMAKName, want.akName), claims.TPMAKName, want.akName); err != nil {
 		return nil, err
 	}
-	switch {
-	case want.remembered:
-		s.pass(codeActivation, "the secret came back to this verifier before")
-	case !hmac.Equal(q.ActivationProof, attest.ActivationProof(want.secret[:], attest.ClaimsDigest(raw))):
-		return nil, s.fail(codeActivation, "a proof made without the secret", "the proof that the TPM of this endorsement key holds the attestation key", nil)
-	default:
-		s.pass(codeActivation, "the secret came back")
+	if err := checkProof(s, q, raw, want); err != nil {
+		return nil, err
 	}
 	if err := checkPCRs(s, att, q.PCRs, want.PCRs); err != nil {
 		return nil, err
@@ -52,6 +56,30 @@ func checkQuote(s *steps, q *attest.TPMQuote, raw []byte, claims *attest.Claims,
 	facts.PCRs = q.PCRs
 	facts.ResetCount, facts.RestartCount = att.ClockInfo.ResetCount, att.ClockInfo.RestartCount
 	return &facts, nil
+}
+
+// checkProof checks that the attestation key is that of the expected TPM. A
+// proof that nobody asked for is refused where evidence answers this very
+// verifier. In evidence for a pinned key it may be from the exchange that the
+// evidence was kept from; it says nothing to anyone else.
+func checkProof(s *steps, q *attest.TPMQuote, raw []byte, want *Expected) error {
+	if n := len(q.ActivationProof); n > 0 && (want.proof == proofRemembered || want.proof == proofReport) {
+		return s.fail(codeActivation, fmt.Sprintf("a proof of %d bytes", n), "none: no secret was sent", nil)
+	}
+	switch want.proof {
+	case proofRemembered:
+		s.pass(codeActivation, "the secret came back to this verifier before")
+	case proofPinned:
+		s.pass(codeActivation, "pinned by the policy")
+	case proofReport:
+		s.pass(codeActivation, "named in the claims of the report")
+	default:
+		if !hmac.Equal(q.ActivationProof, attest.ActivationProof(want.secret[:], attest.ClaimsDigest(raw))) {
+			return s.fail(codeActivation, "a proof made without the secret", "the proof that the TPM of this endorsement key holds the attestation key", nil)
+		}
+		s.pass(codeActivation, "the secret came back")
+	}
+	return nil
 }
 
 // parseQuoted checks the magic number, which says that a TPM made the structure
