@@ -159,7 +159,7 @@ func (s *Service) evidence(ctx context.Context, ch attest.Challenge, signed *off
 	claims := attest.Claims{
 		Purpose: ch.Purpose, Nonce: ch.Nonce[:], VerifierPeer: ch.VerifierPeer, ProviderPeer: s.cfg.Peer,
 		HPKEPublicKey: s.keys.hpke.PublicKey(), ReceiptPublicKey: s.keys.receipt.Public().(ed25519.PublicKey),
-		BootEpoch: s.keys.epoch, Register: "none", Storage: "none",
+		BootEpoch: s.keys.epoch, Register: "none", Storage: s.cfg.Storage,
 		AgentVersion: s.cfg.Version, IssuedAt: now, ExpiresAt: now.Add(claimsLifetime),
 	}
 	if signed != nil {

@@ -48,6 +48,8 @@ type Config struct {
 	// demands nothing beyond authentic evidence.
 	Policy *policy.Policy
 	Prices offer.PriceList
+	// Storage is how data at rest is protected, in the words of the claims.
+	Storage string
 	// BootEpoch is 32 bytes that are new at every boot of this machine.
 	BootEpoch []byte
 	Now       func() time.Time

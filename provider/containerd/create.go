@@ -103,7 +103,7 @@ func (r *Runtime) create(ctx context.Context, cl *client.Client, s provider.Inst
 			}
 		}
 	}
-	p, err := r.furnish(s, rec, owners)
+	p, err := r.furnish(ctx, s, rec, owners)
 	if err != nil {
 		return provider.Created{}, err
 	}
@@ -172,7 +172,7 @@ func (r *Runtime) put(rec *record) error {
 }
 
 // furnish makes what the containers of an instance share.
-func (r *Runtime) furnish(s provider.InstanceSpec, rec *record, owners map[string]uint32) (place, error) {
+func (r *Runtime) furnish(ctx context.Context, s provider.InstanceSpec, rec *record, owners map[string]uint32) (place, error) {
 	p := place{
 		hostname: s.Name, cgroup: r.cgroup(s.ID), uids: rec.UIDs,
 		netns: r.dirs.netns(s.ID), userns: r.dirs.userns(s.ID),
@@ -194,7 +194,7 @@ func (r *Runtime) furnish(s provider.InstanceSpec, rec *record, owners map[strin
 		p.readOnly[v] = true
 	}
 	var err error
-	if p.volumes, err = r.makeVolumes(s, rec, owners); err != nil {
+	if p.volumes, err = r.makeVolumes(ctx, s, rec, owners); err != nil {
 		return place{}, err
 	}
 	return p, errors.Join(mkdir(r.dirs.logs(s.ID), 0o700, 0), mkdir(filepath.Dir(r.dirs.exit(s.ID, "any")), 0o700, 0))

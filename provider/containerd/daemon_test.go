@@ -32,6 +32,7 @@ func testDaemon(dir string) error {
 	if err != nil {
 		return err
 	}
+	cfg.Volumes = dirVolumes(cfg.StateDir + "-volumes")
 	r, err := New(cfg)
 	if err != nil {
 		return err
@@ -225,7 +226,7 @@ func startDaemon(t *testing.T, dir string) *daemon {
 	} else if err := json.Unmarshal(data, &cfg); err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{t: t, cmd: exec.Command(self), cgroup: namesOf(cfg.Identity).cgroup, dirs: layout{data: cfg.DataDir, run: cfg.RuntimeDir}}
+	d := &daemon{t: t, cmd: exec.Command(self), cgroup: namesOf(cfg.Identity).cgroup, dirs: layout{data: cfg.DataDir, keep: cfg.StateDir, run: cfg.RuntimeDir}}
 	d.cmd.Env = append(os.Environ(), daemonEnv+"="+dir)
 	d.cmd.Stderr = os.Stderr
 	if d.in, err = d.cmd.StdinPipe(); err != nil {

@@ -109,7 +109,34 @@ func testConfig() (Config, func() error, error) {
 		return errors.Join(errs, sysctl("ipv4/ip_forward", strings.TrimSpace(string(forward))))
 	}
 	err = errors.Join(os.Chmod(data, 0o711), os.Chmod(run, 0o711))
-	return Config{DataDir: data + "/d", RuntimeDir: run, Identity: data, RuncPath: runc, Logger: log}, clean, err
+	return Config{
+		DataDir: data + "/d", StateDir: data + "/s", RuntimeDir: run, Identity: data, RuncPath: runc,
+		Volumes: dirVolumes(data + "/v"), Logger: log,
+	}, clean, err
+}
+
+// dirVolumes are plain directories below one.
+type dirVolumes string
+
+func (v dirVolumes) Open(_ context.Context, name string, _ uint64) (string, error) {
+	path := filepath.Join(string(v), name)
+	return path, errors.Join(mkdir(string(v), 0o711, 0), os.MkdirAll(path, 0o711))
+}
+
+func (v dirVolumes) Remove(_ context.Context, name string) error {
+	return os.RemoveAll(filepath.Join(string(v), name))
+}
+
+func (v dirVolumes) List() ([]string, error) {
+	entries, err := os.ReadDir(string(v))
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if missing(err) {
+		err = nil
+	}
+	return names, err
 }
 
 // testRunc is the path of the runc that the tests use: the one that is embedded
@@ -162,7 +189,7 @@ func leftovers(r *Runtime) error {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	errs = errors.Join(errs, err)
 	for line := range strings.Lines(string(mounts)) {
-		if strings.Contains(line, r.dirs.data) || strings.Contains(line, r.dirs.run) {
+		if strings.Contains(line, r.dirs.data) || strings.Contains(line, r.dirs.keep) || strings.Contains(line, r.dirs.run) {
 			left("a mount", line)
 		}
 	}
@@ -170,7 +197,7 @@ func leftovers(r *Runtime) error {
 		left("a cgroup", dirs)
 	}
 	for _, dir := range []string{
-		r.dirs.instances(), r.dirs.namespaces(), r.dirs.secrets(), r.dirs.volumes(), r.dirs.ranges(), r.dirs.fifos(),
+		r.dirs.instances(), r.dirs.namespaces(), r.dirs.secrets(), string(r.cfg.Volumes.(dirVolumes)), r.dirs.ranges(), r.dirs.fifos(),
 		r.dirs.tmp(),
 		filepath.Join(r.dirs.root(), "io.containerd.snapshotter.v1.overlayfs", "snapshots"),
 	} {

@@ -52,22 +52,26 @@ func containerID(id provider.InstanceID, container string) string {
 // safeName is what may become part of a path. It excludes "." and "..".
 var safeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_-]{0,98}[A-Za-z0-9])?$`)
 
-// layout is where things are below the two directories.
-type layout struct{ data, run string }
+// layout is where things are below the three directories.
+type layout struct{ data, keep, run string }
 
 func (l layout) root() string      { return filepath.Join(l.data, "containerd") }
 func (l layout) bin() string       { return filepath.Join(l.data, "bin") }
-func (l layout) volumes() string   { return filepath.Join(l.data, "volumes") }
-func (l layout) ranges() string    { return filepath.Join(l.data, "uids") }
 func (l layout) instances() string { return filepath.Join(l.data, "instances") }
-func (l layout) network() string   { return filepath.Join(l.data, "network.json") }
+
+// boot is what no reboot may leave, and yet is plaintext: bundles hold the
+// environment, and /run may be on a disk.
+func (l layout) boot() string     { return filepath.Join(l.data, "boot") }
+func (l layout) state() string    { return filepath.Join(l.boot(), "state") }
+func (l layout) runcRoot() string { return filepath.Join(l.boot(), "runc") }
+
+func (l layout) ranges() string  { return filepath.Join(l.keep, "uids") }
+func (l layout) network() string { return filepath.Join(l.keep, "network.json") }
 
 // grpcAddress is where nobody listens: shims get it and never dial it. It tells
 // whose shim a process is.
 func (l layout) grpcAddress() string { return filepath.Join(l.run, "g.sock") }
 
-func (l layout) state() string      { return filepath.Join(l.run, "state") }
-func (l layout) runcRoot() string   { return filepath.Join(l.run, "runc") }
 func (l layout) tmp() string        { return filepath.Join(l.run, "tmp") }
 func (l layout) fifos() string      { return filepath.Join(l.run, "fifo") }
 func (l layout) namespaces() string { return filepath.Join(l.run, "ns") }
@@ -97,9 +101,8 @@ func (l layout) emptyDir(id provider.InstanceID, volume string) string {
 	return filepath.Join(l.instance(id), "empty", volume)
 }
 
-func (l layout) persistent(pod provider.PodID, volume string) string {
-	return filepath.Join(l.volumes(), string(pod), volume)
-}
+// volumeName is what a pod's volume is called where it is kept. Neither part has a dot.
+func volumeName(pod provider.PodID, volume string) string { return string(pod) + "." + volume }
 
 func (l layout) secret(id provider.InstanceID, volume string) string {
 	return filepath.Join(l.secrets(), string(id), volume)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/mount"
 	"golang.org/x/sys/unix"
 )
 
@@ -97,6 +98,81 @@ func TestKilledWhileCreating(t *testing.T) {
 		t.Errorf("a half made instance is listed: %+v", list)
 	}
 	d.end()
+}
+
+// TestStorageIsLost takes the data directory away while a pod runs, as a file
+// system that broke does: the daemon ends what it does not know any more, and
+// makes the same instance again.
+func TestStorageIsLost(t *testing.T) {
+	dir := daemonDir(t)
+	d := startDaemon(t, dir)
+	const id = "podone-1-0"
+	d.call(command{Op: "up", ID: id, Args: []string{"sleep"}})
+	group := (&Runtime{names: names{cgroup: d.cgroup}}).cgroup(id)
+	before := cgroupPIDs(group)
+	if len(before) == 0 {
+		t.Fatal("the instance has no process")
+	}
+	ranges, err := os.ReadDir(d.dirs.ranges())
+	if err != nil || len(ranges) != 1 {
+		t.Fatalf("the ranges of user ids: %v, %v", ranges, err)
+	}
+	d.kill()
+	if err := mount.UnmountRecursive(d.dirs.boot(), unix.MNT_DETACH); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(d.dirs.data); err != nil {
+		t.Fatal(err)
+	}
+	d = startDaemon(t, dir)
+	if list := d.call(command{Op: "list"}).Instances; len(list) != 0 {
+		t.Errorf("an instance is listed: %+v", list)
+	}
+	if after := cgroupPIDs(group); len(after) != 0 {
+		t.Errorf("its processes %v still run", after)
+	}
+	d.call(command{Op: "up", ID: id, Args: []string{"sleep"}})
+	if a := d.call(command{Op: "exec", ID: id, Args: []string{"echo", "hello"}}); a.Out != "hello\n" {
+		t.Errorf("made again: %+v", a)
+	}
+	d.call(command{Op: "remove", ID: id})
+	d.end()
+}
+
+// TestLastBootIsCleared has bundles of another boot, whose plaintext must not
+// stay on a disk.
+func TestLastBootIsCleared(t *testing.T) {
+	l := layout{data: t.TempDir()}
+	if err := os.MkdirAll(l.state()+"/a/bundle", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(l.runcRoot(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mark := l.boot() + "/id"
+	for _, c := range []struct {
+		was  string
+		want bool
+	}{{"", false}, {"another\n", false}, {"this", true}} {
+		if err := os.MkdirAll(l.state()+"/a/bundle", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		switch c.was {
+		case "":
+		case "this":
+			// The last round has left the mark of this boot.
+		default:
+			if err := os.WriteFile(mark, []byte(c.was), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := clearLastBoot(l); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(l.state() + "/a/bundle"); (err == nil) != c.want {
+			t.Errorf("boot %q: the bundle is there: %v", c.was, err == nil)
+		}
+	}
 }
 
 // TestKilledAtAnyPoint kills the daemon at many points of making, starting and

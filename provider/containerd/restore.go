@@ -27,6 +27,9 @@ func (r *Runtime) restore(ctx context.Context) error {
 	r.mu.Lock()
 	r.records = records
 	r.mu.Unlock()
+	if err := r.endStrays(); err != nil {
+		return fmt.Errorf("ending what is left of another time: %w", err)
+	}
 	if err := r.net.ensure(); err != nil {
 		return fmt.Errorf("setting up the network: %w", err)
 	}
@@ -121,8 +124,9 @@ func (r *Runtime) sweepRanges() error {
 // forgetPod frees a pod's range of user ids, unless the pod has volumes, whose
 // files it owns.
 func (r *Runtime) forgetPod(pod provider.PodID) error {
-	if err := os.Remove(filepath.Join(r.dirs.volumes(), string(pod))); !missing(err) {
-		return nil //nolint:nilerr // it is not empty
+	volumes, err := r.volumesOf(pod)
+	if err != nil || len(volumes) > 0 {
+		return err
 	}
 	return freeUIDRange(r.dirs, pod)
 }

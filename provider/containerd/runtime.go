@@ -58,7 +58,7 @@ func New(cfg Config) (*Runtime, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	l := layout{data: cfg.DataDir, run: cfg.RuntimeDir}
+	l := layout{data: cfg.DataDir, keep: cfg.StateDir, run: cfg.RuntimeDir}
 	n := namesOf(cfg.Identity)
 	return &Runtime{
 		cfg: cfg, log: log, dirs: l, names: n,
@@ -130,7 +130,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 // prepare makes the directories and takes them for this process alone.
 func (r *Runtime) prepare() (func(), error) {
 	l := r.dirs
-	for _, d := range []string{filepath.Dir(l.data), filepath.Dir(l.run)} {
+	for _, d := range []string{filepath.Dir(l.data), filepath.Dir(l.keep), filepath.Dir(l.run)} {
 		if err := os.MkdirAll(d, 0o711); err != nil {
 			return nil, fmt.Errorf("making directories: %w", err)
 		}
@@ -140,11 +140,12 @@ func (r *Runtime) prepare() (func(), error) {
 		mode os.FileMode
 	}{
 		{l.data, 0o711},
+		{l.keep, 0o711},
 		{l.run, 0o711},
 		{l.bin(), 0o700},
-		{l.volumes(), 0o711},
 		{l.ranges(), 0o700},
 		{l.instances(), 0o711},
+		{l.boot(), 0o711},
 		{l.state(), 0o711},
 		{l.namespaces(), 0o711},
 		{l.secrets(), 0o711},
@@ -166,6 +167,9 @@ func (r *Runtime) prepare() (func(), error) {
 	}
 	if err := sweepTemporary(l.tmp()); err != nil {
 		return nil, errors.Join(err, f.Close())
+	}
+	if err := clearLastBoot(l); err != nil {
+		return nil, errors.Join(fmt.Errorf("clearing what the last boot left: %w", err), f.Close())
 	}
 	if err := linkHelpers(l); err != nil {
 		return nil, errors.Join(fmt.Errorf("linking helpers: %w", err), f.Close())

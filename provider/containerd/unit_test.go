@@ -20,7 +20,10 @@ import (
 )
 
 func TestConfigCheck(t *testing.T) {
-	good := Config{DataDir: "/var/lib/apocryph/runtime", RuntimeDir: "/run/apocryph/x", Identity: "id"}
+	good := Config{
+		DataDir: "/var/lib/apocryph/private/mnt/data/runtime", StateDir: "/var/lib/apocryph/runtime-state", RuntimeDir: "/run/apocryph/x",
+		Identity: "id", Volumes: dirVolumes("/x"),
+	}
 	if _, err := New(good); err != nil {
 		t.Fatal(err)
 	}
@@ -33,6 +36,9 @@ func TestConfigCheck(t *testing.T) {
 		"runtime_dir empty":          func(c *Config) { c.RuntimeDir = "" },
 		"runtime_dir too long":       func(c *Config) { c.RuntimeDir = "/run/" + strings.Repeat("x", 40) },
 		"runtime_dir is data_dir":    func(c *Config) { c.DataDir = c.RuntimeDir },
+		"runtime_dir is state_dir":   func(c *Config) { c.StateDir = c.RuntimeDir },
+		"state_dir relative":         func(c *Config) { c.StateDir = "state" },
+		"volumes missing":            func(c *Config) { c.Volumes = nil },
 		"identity empty":             func(c *Config) { c.Identity = "" },
 		"resolvers on the loopback":  func(c *Config) { c.Resolvers = []netip.Addr{netip.MustParseAddr("127.0.0.53")} },
 		"resolvers with IPv6":        func(c *Config) { c.Resolvers = []netip.Addr{netip.MustParseAddr("fd00::1")} },

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
+	"syscall"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"golang.org/x/sys/unix"
@@ -25,7 +28,7 @@ func checkSecret(at string, files map[string][]byte, bad func(field, got, want s
 
 // makeVolumes makes the volumes of an instance that are not there yet, and
 // returns where they are. Owners are the users that mount each first.
-func (r *Runtime) makeVolumes(s provider.InstanceSpec, rec *record, owners map[string]uint32) (map[string]string, error) {
+func (r *Runtime) makeVolumes(ctx context.Context, s provider.InstanceSpec, rec *record, owners map[string]uint32) (map[string]string, error) {
 	paths := map[string]string{}
 	root := int(rec.UIDs)
 	for _, v := range s.Volumes {
@@ -35,8 +38,9 @@ func (r *Runtime) makeVolumes(s provider.InstanceSpec, rec *record, owners map[s
 			paths[v.Name] = r.dirs.emptyDir(s.ID, v.Name)
 			err = errors.Join(mkdir(filepath.Dir(paths[v.Name]), 0o711, 0), mkdir(paths[v.Name], 0o777|os.ModeSticky, root))
 		case manifest.Persistent:
-			paths[v.Name] = r.dirs.persistent(s.Pod, v.Name)
-			err = makePersistent(paths[v.Name], root)
+			if paths[v.Name], err = r.cfg.Volumes.Open(ctx, volumeName(s.Pod, v.Name), v.Bytes); err == nil {
+				err = giveAway(paths[v.Name], root)
+			}
 		case manifest.Secret:
 			paths[v.Name] = r.dirs.secret(s.ID, v.Name)
 			err = makeSecret(paths[v.Name], s.Secrets[v.Name], root+int(owners[v.Name]))
@@ -48,23 +52,17 @@ func (r *Runtime) makeVolumes(s provider.InstanceSpec, rec *record, owners map[s
 	return paths, nil
 }
 
-// makePersistent makes a volume that outlives its instances. What is there is
-// left as its pod has made it.
-func makePersistent(path string, root int) error {
-	if err := mkdir(filepath.Dir(path), 0o711, 0); err != nil {
+// giveAway makes a new volume its pod's own. What a pod has is left as it has
+// made it.
+func giveAway(path string, root int) error {
+	st, err := os.Lstat(path)
+	if err != nil {
 		return err
 	}
-	if st, err := os.Lstat(path); err == nil && st.IsDir() {
-		if sys, ok := st.Sys().(*unix.Stat_t); !ok || sys.Uid != 0 {
-			return nil
-		}
-	} else if err != nil && !missing(err) {
-		return err
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Uid != 0 {
+		return nil
 	}
-	if err := mkdir(path, 0o777|os.ModeSticky, root); err != nil {
-		return err
-	}
-	return errors.Join(attendant.SyncDir(filepath.Dir(path)), attendant.SyncDir(filepath.Dir(filepath.Dir(path))))
+	return errors.Join(mkdir(path, 0o777|os.ModeSticky, root), attendant.SyncDir(path))
 }
 
 // makeSecret mounts a file system in memory and writes the files into it.
@@ -145,8 +143,23 @@ func (r *Runtime) RemoveVolumes(ctx context.Context, pod provider.PodID) error {
 			return status.New(status.Conflict, "volume.used", "the volumes of pod %s are used by %s", pod, rec.ID)
 		}
 	}
-	if err := os.RemoveAll(filepath.Join(r.dirs.volumes(), string(pod))); err != nil {
-		return fmt.Errorf("deleting volumes of pod %s: %w", pod, err)
+	names, err := r.volumesOf(pod)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := r.cfg.Volumes.Remove(ctx, name); err != nil {
+			return fmt.Errorf("deleting volumes of pod %s: %w", pod, err)
+		}
 	}
 	return freeUIDRange(r.dirs, pod)
+}
+
+// volumesOf names the persistent volumes of a pod.
+func (r *Runtime) volumesOf(pod provider.PodID) ([]string, error) {
+	all, err := r.cfg.Volumes.List()
+	if err != nil {
+		return nil, fmt.Errorf("looking for volumes of pod %s: %w", pod, err)
+	}
+	return slices.DeleteFunc(all, func(name string) bool { return !strings.HasPrefix(name, volumeName(pod, "")) }), nil
 }

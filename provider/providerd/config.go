@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,11 +16,13 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 
 	"apocryph/attest/policy"
+	"apocryph/manifest"
 	"apocryph/manifest/offer"
 	"apocryph/p2p"
 	"apocryph/proto/status"
 	"apocryph/provider"
 	"apocryph/provider/ingress"
+	"apocryph/provider/vault"
 )
 
 // Config is a provider's configuration. The zero value of a field is its
@@ -27,6 +30,10 @@ import (
 type Config struct {
 	// DataDir holds all state.
 	DataDir string
+	// Storage is how the plaintext of pods is kept: "fscrypt" (also when empty),
+	// "tmpfs" or "none". StorageSize is what it may hold, such as "20Gi"; empty
+	// leaves it to the machine.
+	Storage, StorageSize string
 	// TEE is "auto", "sev-snp", "tdx", "tpm2" or "soft".
 	TEE string
 	// TPM is a device path or "unix:SOCKET".
@@ -75,6 +82,8 @@ type settings struct {
 	ports  [2]uint16
 	policy *policy.Policy
 	prices offer.PriceList
+	// storageSize is in bytes, 0 for the default.
+	storageSize int64
 	// ekChain is DER, the leaf's issuer first.
 	ekChain [][]byte
 }
@@ -106,6 +115,26 @@ func (c Config) check() (settings, error) {
 	case "auto", "soft", "tpm2", "sev-snp", "tdx":
 	default:
 		faults = append(faults, status.Fault{Field: "tee", Got: fmt.Sprintf("%q", c.TEE), Want: "auto, sev-snp, tdx, tpm2 or soft"})
+	}
+	if s.Storage == "" {
+		s.Storage = string(vault.FSCrypt)
+	}
+	if c.StorageSize != "" {
+		// The vault knows what it can be.
+		if n, err := manifest.ParseQuantity(c.StorageSize, 1); err != nil || n == 0 || n > math.MaxInt64 {
+			faults = append(faults, status.Fault{Field: "storage-size", Got: fmt.Sprintf("%q", c.StorageSize), Want: "bytes, such as 20Gi"})
+		} else {
+			s.storageSize = int64(n)
+		}
+	}
+	switch vault.Kind(s.Storage) {
+	case vault.FSCrypt, vault.TmpFS:
+	case vault.None:
+		if s.storageSize != 0 {
+			faults = append(faults, status.Fault{Field: "storage-size", Got: fmt.Sprintf("%q", c.StorageSize), Want: "nothing, for plain directories have no limit"})
+		}
+	default:
+		faults = append(faults, status.Fault{Field: "storage", Got: fmt.Sprintf("%q", c.Storage), Want: "fscrypt, tmpfs or none"})
 	}
 	// The parts look at what is theirs before anything is opened.
 	faults = append(faults, faultsOf(s.network(nil).Check())...)

@@ -34,6 +34,7 @@ func Diagnose(cfg Config) []Diagnosis {
 		checkRoot(), checkTEE(cfg), checkCgroups(), checkNamespaces(), checkForwarding(), checkFilter(),
 		checkDisk(cfg.DataDir), checkClock(),
 	}
+	out = append(out, checkStorage(cfg)...)
 	out = append(out, checkListen("ingress", cfg.Ingress))
 	for _, a := range cfg.API {
 		out = append(out, checkListen("api", a))

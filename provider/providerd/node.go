@@ -29,6 +29,7 @@ import (
 	"apocryph/provider/inventory"
 	"apocryph/provider/peerapi"
 	"apocryph/provider/store"
+	"apocryph/provider/vault"
 )
 
 // Node is one provider.
@@ -66,6 +67,13 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	if err := os.Remove(filepath.Join(n.set.DataDir, InfoFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	var disk *storage
+	if n.set.Runtime == nil {
+		if disk, err = openStorage(ctx, n.set); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, disk.leave(context.WithoutCancel(ctx))) }()
+	}
 	key, err := p2p.LoadIdentity(filepath.Join(n.set.DataDir, "identity.key"))
 	if err != nil {
 		return err
@@ -85,6 +93,10 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("opening the data key: %w", err)
 	}
 	storeKey, err := hkdf.Expand(sha256.New, dataKey, storeKeyInfo, store.KeySize)
+	var volumes *persistent
+	if disk != nil && err == nil {
+		volumes, err = disk.persistent(dataKey)
+	}
 	clear(dataKey)
 	if err != nil {
 		return err
@@ -98,7 +110,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 
 	st := lifecycle.New(n.log)
 	defer func() { err = errors.Join(err, st.Stop()) }()
-	if err := n.start(ctx, st, key, device, db); err != nil {
+	if err := n.start(ctx, st, key, device, db, disk, volumes); err != nil {
 		return err
 	}
 	return st.Wait(ctx)
@@ -109,7 +121,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 const storeKeyInfo = "apocryph/store/1"
 
 // start brings up the components in the order of their needs.
-func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKey, device provider.Device, db *store.DB) error {
+func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKey, device provider.Device, db *store.DB, disk *storage, volumes *persistent) error {
 	network, err := p2p.New(n.set.network(key))
 	if err != nil {
 		return err
@@ -130,7 +142,8 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKe
 	rt := n.set.Runtime
 	if rt == nil {
 		c, err := containerd.New(containerd.Config{
-			DataDir: filepath.Join(n.set.DataDir, "runtime"), RuntimeDir: runtimeDir(identity[len(identity)-8:]), Identity: identity, Logger: n.log,
+			DataDir: disk.runtimeDir(), StateDir: disk.stateDir(), RuntimeDir: runtimeDir(identity[len(identity)-8:]),
+			Identity: identity, Volumes: volumes, Logger: n.log,
 		})
 		if err != nil {
 			return err
@@ -151,6 +164,13 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKe
 	if err != nil {
 		return err
 	}
+	kind := vault.None
+	if disk != nil {
+		kind = disk.Kind()
+		if err := disk.fit(&machine); err != nil {
+			return err
+		}
+	}
 	stock, err := inventory.New(inventory.Config{
 		Machine: machine, Prices: n.set.prices, RuntimeClasses: runtimeClasses, Provider: []byte(network.ID()), Ports: n.set.ports, Now: n.set.Now,
 	})
@@ -164,7 +184,7 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKe
 	svc, err := provider.New(provider.Config{
 		Peer: []byte(network.ID()), Version: n.set.Version, Store: db, BootEpoch: epoch,
 		Runtime: rt, Instances: rt, Volumes: rt, Logs: rt,
-		Images: images.New(blocks), Capacity: stock, Charges: stock, Names: in, Routes: in, Device: device,
+		Images: images.New(blocks), Capacity: stock, Charges: stock, Names: in, Routes: in, Device: device, Storage: string(kind),
 		Policy: n.set.policy, Prices: n.set.prices, Now: n.set.Now, Logger: n.log,
 	})
 	if err != nil {

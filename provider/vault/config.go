@@ -32,7 +32,7 @@ type Config struct {
 	// Fallback allows None where the machine cannot do FSCrypt.
 	Fallback bool
 	// Size is what private storage may hold, file system overhead included, in
-	// bytes. 0 is 80 % of the free disk with FSCrypt; TmpFS needs a size; None
+	// bytes. 0 is half of the free disk with FSCrypt; TmpFS needs a size; None
 	// has no limit. Storage that is there grows to it where it can, and never
 	// shrinks before the next boot.
 	Size int64
@@ -51,8 +51,9 @@ const (
 	minSize = 16 << 20
 	// maxSize is the largest file of an ext4 below.
 	maxSize = 16<<40 - blockSize
-	// freeShare is the default part of the free disk, in percent.
-	freeShare = 80
+	// freeShare is the default part of the free disk, in percent. The other half
+	// is for ciphertext and volumes.
+	freeShare = 50
 )
 
 func (c Config) check() error {

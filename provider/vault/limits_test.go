@@ -32,10 +32,10 @@ func TestFullDisk(t *testing.T) {
 		wantStatus(t, err, status.ResourceExhausted, "vault.space")
 		nothing()
 	}
-	// It takes 80 % of what is free by default.
+	// It takes half of what is free by default.
 	v := open(t, Config{Dir: dir})
 	st, err := os.Stat(v.dirs.image())
-	if err != nil || st.Size() < 48<<20 || st.Size() > 80<<20 {
+	if err != nil || st.Size() < 32<<20 || st.Size() > 56<<20 {
 		t.Errorf("the image has %d bytes, %v", st.Size(), err)
 	}
 	_, err = v.Volume(t.Context(), "vol", testKey(1), 100<<20)

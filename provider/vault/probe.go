@@ -21,6 +21,14 @@ type Finding struct {
 	Found, Do string
 }
 
+// The names of findings that callers treat in a way of their own.
+const (
+	// PlainStorage says that nothing protects what is kept.
+	PlainStorage = "plain storage"
+	// Swap says whether memory can reach a disk.
+	Swap = "swap"
+)
+
 // leastSpace is what private storage should be able to take of a disk, in bytes.
 const leastSpace = 2 << 30
 
@@ -32,7 +40,7 @@ func Probe(cfg Config) []Finding {
 	switch cfg.Kind {
 	case None:
 		return []Finding{{
-			Name: "private storage", Found: "plain directories, as asked for: the owner of the disk reads the pods",
+			Name: PlainStorage, Found: "plain directories: the owner of the disk reads the pods",
 			Do: "ask for fscrypt",
 		}, swap}
 	case TmpFS:
@@ -184,18 +192,18 @@ const swapTable = "/proc/swaps"
 // probeSwap finds swap that is on a disk and not encrypted: whatever is in
 // memory may be written there.
 func probeSwap(table, block string) Finding {
-	f := Finding{Name: "swap", OK: true, Found: "off"}
+	f := Finding{Name: Swap, OK: true, Found: "off"}
 	t, err := os.Open(table)
 	if errors.Is(err, fs.ErrNotExist) {
 		f.Found = "the kernel has none"
 		return f
 	} else if err != nil {
-		return Finding{Name: "swap", Found: err.Error(), Do: "make sure that swap is off"}
+		return Finding{Name: Swap, Found: err.Error(), Do: "make sure that swap is off"}
 	}
 	defer t.Close()
 	all, err := swaps(t)
 	if err != nil {
-		return Finding{Name: "swap", Found: err.Error(), Do: "make sure that swap is off"}
+		return Finding{Name: Swap, Found: err.Error(), Do: "make sure that swap is off"}
 	}
 	var open []string
 	for _, s := range all {
@@ -206,7 +214,7 @@ func probeSwap(table, block string) Finding {
 	switch {
 	case len(open) > 0:
 		return Finding{
-			Name: "swap", Found: "on, and not encrypted: " + strings.Join(open, ", "),
+			Name: Swap, Found: "on, and not encrypted: " + strings.Join(open, ", "),
 			Do: "swapoff " + strings.Join(open, " ") + ", or encrypt it with a random key: memory of pods, and keys, can reach the disk",
 		}
 	case len(all) > 0:

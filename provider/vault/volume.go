@@ -296,6 +296,27 @@ func (v *Vault) Volumes() ([]string, error) {
 	return slices.Compact(names), nil
 }
 
+// VolumeBytes is what the images of the volumes that are here take of the disk,
+// in bytes. Plain volumes have none.
+func (v *Vault) VolumeBytes() (int64, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	images, err := os.ReadDir(v.dirs.images())
+	if err != nil {
+		return 0, fmt.Errorf("looking at volumes: %w", err)
+	}
+	var sum int64
+	for _, e := range images {
+		st, err := e.Info()
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return 0, fmt.Errorf("looking at volumes: %w", err)
+		} else if err == nil {
+			sum += st.Size()
+		}
+	}
+	return sum, nil
+}
+
 // openPlainVolume opens a directory.
 func (v *Vault) openPlainVolume(_ context.Context, name string, _ []byte, _ int64) (Volume, error) {
 	mount := v.dirs.volumeMount(name)
