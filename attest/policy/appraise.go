@@ -15,6 +15,7 @@ const (
 	WarnUnverified = "the policy is unverified"
 	WarnNoTCBFloor = "no firmware floor"
 	WarnTCBStatus  = "firmware is not up to date"
+	WarnStorage    = "data at rest is open"
 )
 
 // Appraise compares what verification found with the policy. The verdict has
@@ -187,7 +188,11 @@ func (a *appraisal) missing(what string) bool {
 }
 
 func (a *appraisal) storage() bool {
+	protected := protects(a.r.Claims.Storage)
 	if !a.p.Storage.Protected {
+		if !protected {
+			a.warn("%s: whoever has the provider's disk can read the pods' files, environment and logs", WarnStorage)
+		}
 		return true
 	}
 	anchor := attest.AnchorAgentAsserted
@@ -198,7 +203,7 @@ func (a *appraisal) storage() bool {
 	return a.check(attest.Check{
 		Code: CodeStorage, Name: "storage", Anchor: anchor,
 		Got: quote(got), Want: "fscrypt or tmpfs", Policy: a.p.where("storage.protected"),
-		OK: got == "fscrypt" || got == "tmpfs",
+		OK: protected,
 	})
 }
 

@@ -28,6 +28,9 @@ func TestAffirms(t *testing.T) {
 		{"tdx", tdxPolicy, tdxResult(), attest.LevelTDX, "70707070", nil, 5 * time.Minute},
 		{"tdx in its grace", tdxPolicy, tdx(func(f *attest.TDXFacts) { f.TCBStatus, f.TCBDate = "OutOfDate", now.Add(-336*time.Hour) }), attest.LevelTDX, "70707070", []string{policy.WarnTCBStatus}, 5 * time.Minute},
 		{"tdx to be hardened", tdxPolicy, tdx(func(f *attest.TDXFacts) { f.TCBStatus = "SWHardeningNeeded" }), attest.LevelTDX, "70707070", []string{policy.WarnTCBStatus}, 5 * time.Minute},
+		{"open storage", edit(t, snpPolicy, "storage: {protected: true}\n", ""), change(snpResult(), func(r *attest.Result) { r.Claims.Storage = "none" }), attest.LevelSNP, "4891e00a", []string{policy.WarnStorage}, 5 * time.Minute},
+		{"storage unsaid", edit(t, snpPolicy, "storage: {protected: true}\n", ""), change(snpResult(), func(r *attest.Result) { r.Claims.Storage = "" }), attest.LevelSNP, "4891e00a", []string{policy.WarnStorage}, 5 * time.Minute},
+		{"storage in memory", snpPolicy, change(snpResult(), func(r *attest.Result) { r.Claims.Storage = "tmpfs" }), attest.LevelSNP, "4891e00a", nil, 5 * time.Minute},
 		{"unverified", "unverified: true\n" + snpPolicy, snpResult(), attest.LevelSNP, "4891e00a", []string{policy.WarnUnverified}, 5 * time.Minute},
 		{"no floor", edit(t, snpPolicy, "    min_tcb: {bootloader: 4, tee: 1, snp: 23, microcode: 213}\n", ""), snpResult(), attest.LevelSNP, "4891e00a", []string{policy.WarnNoTCBFloor}, 5 * time.Minute},
 	}

@@ -14,12 +14,17 @@ import (
 var bootPCRs = []uint32{0, 2, 4, 7}
 
 // FromResult writes down what providers showed, one reference set each, as an
-// unverified policy. Debugging and migration cannot be written down, so a
+// unverified policy. Protected storage is demanded where all have it. Debugging and migration cannot be written down, so a
 // machine with either fails its own policy. Results that are nil are left out;
 // without any, nothing passes.
 func FromResult(results []*attest.Result) *Policy {
 	p := &Policy{Version: 1, Unverified: true, Freshness: Freshness{MaxAge: DefaultMaxAge}}
+	open := false
 	for _, r := range results {
+		if r != nil && r.Claims != nil {
+			p.Storage.Protected = true
+			open = open || !protects(r.Claims.Storage)
+		}
 		switch {
 		case r == nil:
 		case r.Level == attest.LevelSNP && r.SNP != nil:
@@ -34,8 +39,12 @@ func FromResult(results []*attest.Result) *Policy {
 			p.add(fromTPM(r.TPM))
 		}
 	}
+	p.Storage.Protected = p.Storage.Protected && !open
 	return p
 }
+
+// protects tells which kinds of storage keep the disk's owner from reading.
+func protects(storage string) bool { return storage == "fscrypt" || storage == "tmpfs" }
 
 // add appends a set that is not there yet, under a name of its own.
 func (p *Policy) add(s ReferenceSet) {

@@ -223,3 +223,21 @@ func TestFromResult(t *testing.T) {
 		t.Error("the policy shares memory with the result")
 	}
 }
+
+// TestFromResultStorage demands protected storage only where nobody shows the other.
+func TestFromResultStorage(t *testing.T) {
+	open := change(snpResult(), func(r *attest.Result) { r.Claims.Storage = "none" })
+	unsaid := change(snpResult(), func(r *attest.Result) { r.Claims.Storage = "" })
+	for name, tt := range map[string]struct {
+		results []*attest.Result
+		want    bool
+	}{
+		"nobody": {nil, false}, "nil": {[]*attest.Result{nil}, false}, "protected": {[]*attest.Result{snpResult(), tpmResult()}, true},
+		"open": {[]*attest.Result{open}, false}, "unsaid": {[]*attest.Result{unsaid}, false},
+		"one of two": {[]*attest.Result{snpResult(), open}, false}, "the other of two": {[]*attest.Result{open, snpResult()}, false},
+	} {
+		if got := policy.FromResult(tt.results).Storage.Protected; got != tt.want {
+			t.Errorf("%s: protected storage is demanded: %v", name, got)
+		}
+	}
+}
