@@ -12,6 +12,9 @@
 // [Device.DataKey] is the key for data at rest, sealed to the registers that
 // measure the boot: another kernel, loader or firmware does not get it.
 //
+// [Device.Register] is what the provider extends its pod log into. The data key
+// does not depend on it.
+//
 // A TPM does one thing at a time and has room for three objects. All commands
 // of a device run one after the other; the attestation key stays loaded, other
 // objects are flushed as soon as they were used. What a killed process left in

@@ -60,4 +60,5 @@ func reset(t *testing.T, m *attesttest.TPM) {
 	if !bytes.Equal(got, key) {
 		t.Error("the data key is another after the boot before")
 	}
+	registerReset(t, m, d)
 }
