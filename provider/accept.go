@@ -86,7 +86,10 @@ func (s *Service) place(ctx context.Context, p *pod, want Record, m *manifest.Ma
 	if err := s.cfg.Capacity.Commit(ctx, want.Publisher, want.ID, needs, order.ReservationID); err != nil {
 		return 0, err
 	}
-	err = s.adopt(ctx, p, have, want, m, report)
+	err = s.announceOrder(ctx, p, want, m, order.claims)
+	if err == nil {
+		err = s.adopt(ctx, p, have, want, m, report)
+	}
 	if err != nil {
 		s.uncharge(have)
 	}
@@ -128,7 +131,7 @@ func (s *Service) claimNames(r *Record) {
 func (s *Service) adopt(ctx context.Context, p *pod, have, want Record, m *manifest.Manifest, report func(Progress)) error {
 	alive := have.State == StateRunning
 	if alive {
-		if err := s.prepare(ctx, want, m, report); err != nil {
+		if err := s.prepare(ctx, p, want, m, report); err != nil {
 			return errors.Join(err, s.discard(ctx, want, m.Replicas.Min))
 		}
 	}

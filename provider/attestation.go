@@ -34,6 +34,10 @@ type AttestRequest struct {
 	Accept []attest.Type
 	// Needs asks for an offer to be bound into the evidence.
 	Needs *offer.Needs
+	// Pod is a pod of the caller's that the claims are to speak of; may be empty.
+	Pod PodID
+	// Log asks for the pod log; nil does not.
+	Log *LogRequest
 }
 
 // Attestation is evidence and what it binds.
@@ -42,6 +46,8 @@ type Attestation struct {
 	Claims   []byte
 	Evidence []attest.Evidence
 	Offer    *offer.Signed
+	// Log is set where it was asked for.
+	Log *LogShown
 }
 
 // Activate lets the verifier encrypt a secret to the endorsement key.
@@ -135,6 +141,13 @@ func (s *Service) Attest(ctx context.Context, publisher PublisherID, req AttestR
 	if len(req.Accept) > 0 && !slices.Contains(req.Accept, s.cfg.Device.Type()) {
 		return nil, status.New(status.Untrusted, "attest.type", "this provider has %s evidence, the caller accepts %v", s.cfg.Device.Type(), req.Accept)
 	}
+	var p *pod
+	if req.Pod != "" {
+		var err error
+		if p, err = s.askedPod(publisher, req.Pod); err != nil {
+			return nil, err
+		}
+	}
 	var signed *offer.Signed
 	if req.Needs != nil {
 		o, err := s.Quote(ctx, publisher, *req.Needs)
@@ -143,8 +156,11 @@ func (s *Service) Attest(ctx context.Context, publisher PublisherID, req AttestR
 		}
 		signed = &o
 	}
-	out, err := s.evidence(ctx, req.Challenge, signed, activate)
+	out, held, err := s.evidence(ctx, req.Challenge, signed, p, activate)
 	if err != nil {
+		return nil, err
+	}
+	if out.Log, err = s.showLog(ctx, req.Log, p, held); err != nil {
 		return nil, err
 	}
 	now := s.cfg.Now()
@@ -153,13 +169,14 @@ func (s *Service) Attest(ctx context.Context, publisher PublisherID, req AttestR
 	}, now)
 }
 
-// evidence makes fresh evidence of this provider for a challenge.
-func (s *Service) evidence(ctx context.Context, ch attest.Challenge, signed *offer.Signed, activate Activate) (*Attestation, error) {
+// evidence makes fresh evidence of this provider for a challenge, and of a pod
+// unless p is nil. It returns the pod log as the evidence has it, released.
+func (s *Service) evidence(ctx context.Context, ch attest.Challenge, signed *offer.Signed, p *pod, activate Activate) (*Attestation, HeldLog, error) {
 	now := s.cfg.Now()
 	claims := attest.Claims{
 		Purpose: ch.Purpose, Nonce: ch.Nonce[:], VerifierPeer: ch.VerifierPeer, ProviderPeer: s.cfg.Peer,
 		HPKEPublicKey: s.keys.hpke.PublicKey(), ReceiptPublicKey: s.keys.receipt.Public().(ed25519.PublicKey),
-		BootEpoch: s.keys.epoch, Register: "none", Storage: s.cfg.Storage,
+		BootEpoch: s.keys.epoch, Storage: s.cfg.Setup.Storage,
 		AgentVersion: s.cfg.Version, IssuedAt: now, ExpiresAt: now.Add(claimsLifetime),
 	}
 	if signed != nil {
@@ -168,26 +185,42 @@ func (s *Service) evidence(ctx context.Context, ch attest.Challenge, signed *off
 	}
 	out := &Attestation{Offer: signed}
 	tpm, isTPM := s.cfg.Device.(Activator)
-	if !isTPM {
-		out.Claims = attest.EncodeClaims(&claims)
-		ev, err := s.cfg.Device.Attest(ctx, out.Claims)
-		out.Evidence = []attest.Evidence{ev}
-		return out, err
+	var id attest.TPMIdentity
+	if isTPM {
+		var err error
+		if id, err = tpm.Identity(ctx); err != nil {
+			return nil, HeldLog{}, err
+		}
+		if claims.TPMAKName, err = tpm.AKName(ctx); err != nil {
+			return nil, HeldLog{}, err
+		}
 	}
-	id, err := tpm.Identity(ctx)
+	// From the claims to the quote the log stands still, and no longer: a verifier
+	// that takes its time must not keep pods from starting.
+	held, err := s.cfg.Log.Hold(ctx)
 	if err != nil {
-		return nil, err
+		return nil, HeldLog{}, err
 	}
-	if claims.TPMAKName, err = tpm.AKName(ctx); err != nil {
-		return nil, err
+	defer held.Release()
+	if err := claimLog(&claims, held); err != nil {
+		return nil, HeldLog{}, err
+	}
+	if p != nil {
+		claims.Pod = p.podClaims()
 	}
 	out.Claims = attest.EncodeClaims(&claims)
+	if !isTPM {
+		ev, err := s.cfg.Device.Attest(ctx, out.Claims)
+		out.Evidence = []attest.Evidence{ev}
+		return out, held, err
+	}
 	var ev attest.Evidence
 	var secret []byte
 	group, ctx := errgroup.WithContext(ctx)
 	// The TPM quotes while the verifier looks at its certificates: alone, the
 	// quote proves nothing.
 	group.Go(func() (err error) {
+		defer held.Release()
 		ev, err = s.cfg.Device.Attest(ctx, out.Claims)
 		return err
 	})
@@ -200,13 +233,13 @@ func (s *Service) evidence(ctx context.Context, ch attest.Challenge, signed *off
 		return err
 	})
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return nil, HeldLog{}, err
 	}
 	if secret != nil {
 		ev = attest.ProveActivation(ev, out.Claims, secret)
 	}
 	out.Evidence = []attest.Evidence{ev}
-	return out, nil
+	return out, held, nil
 }
 
 // Quote answers what the needs would cost, signed with the attested key.

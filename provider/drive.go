@@ -97,15 +97,23 @@ func (s *Service) bringUp(ctx context.Context, p *pod, rec Record, m *manifest.M
 	if err != nil {
 		return nil, err
 	}
+	if err := s.ensureAnnounced(ctx, p, rec); err != nil {
+		return nil, err
+	}
 	fresh := rec.State != StateRunning
 	for n := range m.Replicas.Min {
 		id := instanceID(rec.ID, rec.Revision, n)
 		i := slices.IndexFunc(have, func(x Instance) bool { return x.ID == id })
-		if i >= 0 && running(have[i]) {
-			continue
-		}
-		if i >= 0 && s.cfg.Runtime.Start(ctx, id) == nil {
-			continue
+		if i >= 0 && s.measured(p, id, m) {
+			if running(have[i]) {
+				continue
+			}
+			if err := s.announceStart(ctx, p, rec, id); err != nil {
+				return nil, err
+			}
+			if s.cfg.Runtime.Start(ctx, id) == nil {
+				continue
+			}
 		}
 		if err := ctx.Err(); err != nil {
 			// It was the start that was interrupted: nothing is wrong with the instance.
@@ -119,6 +127,9 @@ func (s *Service) bringUp(ctx context.Context, p *pod, rec Record, m *manifest.M
 			return nil, err
 		}
 		p.report(Progress{Stage: StageStarting})
+		if err := s.announceStart(ctx, p, rec, id); err != nil {
+			return nil, err
+		}
 		if err := s.cfg.Runtime.Start(ctx, id); err != nil {
 			return nil, err
 		}
@@ -156,11 +167,11 @@ func (s *Service) create(ctx context.Context, p *pod, rec Record, m *manifest.Ma
 			return err
 		}
 	}
-	return s.build(ctx, rec, m, id, p.report)
+	return s.build(ctx, p, rec, m, id, p.report)
 }
 
-// build fetches the images of one replica and makes the instance.
-func (s *Service) build(ctx context.Context, rec Record, m *manifest.Manifest, id InstanceID, report func(Progress)) error {
+// build fetches the images of one replica, makes the instance and logs what it is.
+func (s *Service) build(ctx context.Context, p *pod, rec Record, m *manifest.Manifest, id InstanceID, report func(Progress)) error {
 	// Layers arrive while they are unpacked; what is still on its way when the
 	// runtime gives up is stopped with it.
 	ctx, cancel := context.WithCancel(ctx)
@@ -200,13 +211,16 @@ func (s *Service) build(ctx context.Context, rec Record, m *manifest.Manifest, i
 				s.cfg.Runtime.Remove(context.WithoutCancel(ctx), id, 0))
 		}
 	}
+	if err := s.announceExecs(ctx, p, rec, m, id, made); err != nil {
+		return errors.Join(err, s.cfg.Runtime.Remove(context.WithoutCancel(ctx), id, 0))
+	}
 	return nil
 }
 
 // prepare makes every replica of a revision without starting it.
-func (s *Service) prepare(ctx context.Context, rec Record, m *manifest.Manifest, report func(Progress)) error {
+func (s *Service) prepare(ctx context.Context, p *pod, rec Record, m *manifest.Manifest, report func(Progress)) error {
 	for n := range m.Replicas.Min {
-		if err := s.build(ctx, rec, m, instanceID(rec.ID, rec.Revision, n), report); err != nil {
+		if err := s.build(ctx, p, rec, m, instanceID(rec.ID, rec.Revision, n), report); err != nil {
 			return err
 		}
 	}

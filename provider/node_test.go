@@ -17,6 +17,7 @@ import (
 	"apocryph/attest"
 	"apocryph/attest/device/soft"
 	"apocryph/attest/keyrelease"
+	"apocryph/attest/podlog"
 	"apocryph/manifest"
 	"apocryph/provider"
 )
@@ -61,6 +62,7 @@ func (w *world) boot(change ...func(*provider.Config)) *node {
 	cfg := provider.Config{
 		Peer: peerID(0), Version: "test", Store: p, Runtime: p, Instances: p, Volumes: p, Logs: w.rt, Images: p,
 		Capacity: n.stock, Charges: n.stock, Names: n.board, Routes: n.board, Device: d, Now: w.now,
+		Log: p, Setup: setup, BootEpoch: []byte("boot"),
 	}
 	for _, f := range change {
 		f(&cfg)
@@ -160,6 +162,19 @@ func (p ports) Remove(ctx context.Context, id provider.InstanceID, grace time.Du
 
 func (p ports) RemoveVolumes(ctx context.Context, pod provider.PodID) error {
 	return p.n.do("remove volumes", func() error { return p.n.w.rt.RemoveVolumes(ctx, pod) })
+}
+
+func (p ports) Append(ctx context.Context, pod provider.PodID, e podlog.Event) error {
+	if pod == "" {
+		return p.n.w.log.Append(ctx, pod, e)
+	}
+	return p.n.do("log "+string(e.Type()), func() error { return p.n.w.log.Append(ctx, pod, e) })
+}
+
+func (p ports) Hold(ctx context.Context) (provider.HeldLog, error) { return p.n.w.log.Hold(ctx) }
+
+func (p ports) Openings(ctx context.Context, pod provider.PodID) ([]provider.LogOpening, error) {
+	return p.n.w.log.Openings(ctx, pod)
 }
 
 func (p ports) List(ctx context.Context) ([]provider.Instance, error) { return p.n.w.rt.List(ctx) }

@@ -41,6 +41,9 @@ type pod struct {
 
 	exits chan Exit
 
+	// trace is what the log of this boot says of the pod.
+	trace trace
+
 	routes sync.Mutex // guards published, and what Routes has of the pod
 	// published is where the routes lead.
 	published []string
@@ -49,7 +52,7 @@ type pod struct {
 func newPod(r Record) *pod {
 	return &pod{
 		rec: r, changed: make(chan struct{}), exits: make(chan Exit, 64),
-		restarts: map[string]int{}, waiting: map[string]string{},
+		restarts: map[string]int{}, waiting: map[string]string{}, trace: newTrace(),
 	}
 }
 

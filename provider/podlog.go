@@ -50,4 +50,4 @@ type LogOpening struct {
 }
 
 // NoRegister is the name of the register of a machine that has none.
-const NoRegister = "none"
+const NoRegister = podlog.RegisterNone

@@ -134,6 +134,15 @@ type Created struct {
 	// ImageIDs are the digests of the image configurations, by container, as
 	// the runtime reports them.
 	ImageIDs map[string]string
+	// Execs is what each container will run, as the runtime will run it.
+	Execs map[string]Exec
+}
+
+// Exec is a container's process, read back from the runtime.
+type Exec struct {
+	// Args are in order, Env as "NAME=value", Mounts as "SOURCE:TARGET:OPTIONS",
+	// Capabilities as "CAP_NAME", all of them without duplicates.
+	Args, Env, Mounts, Capabilities []string
 }
 
 // Instances looks at what a runtime has.

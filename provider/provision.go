@@ -43,6 +43,9 @@ type Order struct {
 	Payment                offer.Payment
 	ExpectedRevision       uint64
 	PublisherPeer          []byte
+
+	// claims is the digest of those that it was sealed to.
+	claims [32]byte
 }
 
 // Provisioned is the outcome of a provision.
@@ -75,6 +78,7 @@ func (s *Service) Provision(ctx context.Context, publisher PublisherID, peer []b
 	if err != nil {
 		return Provisioned{}, err
 	}
+	order.claims = req.ClaimsDigest
 	if !bytes.Equal(order.PublisherPeer, peer) {
 		return Provisioned{}, status.New(status.PermissionDenied, "provision.publisher", "the sealed request names another publisher than the one who sent it")
 	}

@@ -62,7 +62,7 @@ const reasonKeepVolumes = "deleting, persistent volumes are kept"
 func (s *Service) tearDown(ctx context.Context, p *pod) error {
 	rec := p.record()
 	s.cfg.Routes.Withdraw(rec.ID)
-	if err := s.removeInstances(ctx, rec, stopGrace); err != nil {
+	if err := s.removeInstances(ctx, rec, stopGrace, "requested"); err != nil {
 		return err
 	}
 	if rec.Reason != reasonKeepVolumes {
@@ -97,7 +97,7 @@ func (s *Service) removeRecord(ctx context.Context, p *pod) error {
 }
 
 // removeInstances removes all instances of a pod, of whichever revision.
-func (s *Service) removeInstances(ctx context.Context, rec Record, grace time.Duration) error {
+func (s *Service) removeInstances(ctx context.Context, rec Record, grace time.Duration, cause string) error {
 	have, err := s.list(ctx)
 	if err != nil {
 		return err
@@ -118,17 +118,18 @@ func (s *Service) removeInstances(ctx context.Context, rec Record, grace time.Du
 		}
 	}
 	for id := range ids {
-		if err := s.removeInstance(ctx, id, grace); err != nil {
+		if err := s.removeInstance(ctx, id, grace, cause); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Service) removeInstance(ctx context.Context, id InstanceID, grace time.Duration) error {
+func (s *Service) removeInstance(ctx context.Context, id InstanceID, grace time.Duration, cause string) error {
 	if err := s.cfg.Runtime.Remove(ctx, id, grace); err != nil {
 		return fmt.Errorf("removing instance %s: %w", id, err)
 	}
+	s.noteStop(ctx, id, cause)
 	if err := s.cfg.Images.Release(ctx, id); err != nil {
 		return fmt.Errorf("releasing the images of %s: %w", id, err)
 	}
@@ -144,7 +145,7 @@ func (s *Service) removeObsolete(ctx context.Context, p *pod) error {
 	s.narrow(p, rec, nil)
 	s.cfg.Routes.Explain(rec.ID, "a new revision is starting")
 	for _, id := range rec.Obsolete {
-		if err := s.removeInstance(ctx, id, stopGrace); err != nil {
+		if err := s.removeInstance(ctx, id, stopGrace, "replaced"); err != nil {
 			return err
 		}
 	}
@@ -163,7 +164,7 @@ func (s *Service) fail(ctx context.Context, p *pod, rec Record, m *manifest.Mani
 	}
 	s.narrow(p, rec, nil)
 	s.cfg.Routes.Explain(rec.ID, public.Detail)
-	err := s.removeInstances(ctx, rec, stopGrace)
+	err := s.removeInstances(ctx, rec, stopGrace, "failed")
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -240,7 +241,7 @@ func (s *Service) sweep(ctx context.Context) {
 		if s.knows(id) {
 			continue
 		}
-		if err := s.removeInstance(ctx, id, 0); err != nil {
+		if err := s.removeInstance(ctx, id, 0, "left-over"); err != nil {
 			s.log.Warn("removing a left-over instance", "instance", id, "err", err)
 			continue
 		}

@@ -24,7 +24,7 @@ func (s *Service) appraiseSelf(ctx context.Context, p *policy.Policy) error {
 		roots = verify.Roots{SoftCAs: p.SoftCAs(), EKRootFingerprints: p.EKRoots()}
 	}
 	var expected *verify.Expected
-	got, err := s.evidence(ctx, ch, nil, func(id attest.TPMIdentity) (attest.Activation, error) {
+	got, _, err := s.evidence(ctx, ch, nil, nil, func(id attest.TPMIdentity) (attest.Activation, error) {
 		if p == nil {
 			roots = verify.RootsShown(&id, nil)
 		}

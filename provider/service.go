@@ -44,12 +44,13 @@ type Config struct {
 	Names     Names
 	Routes    Routes
 	Device    Device
+	// Log is the measured log of this boot, Setup what it says of this provider.
+	Log   PodLog
+	Setup Setup
 	// Policy is what the operator demands of this provider's own evidence; nil
 	// demands nothing beyond authentic evidence.
 	Policy *policy.Policy
 	Prices offer.PriceList
-	// Storage is how data at rest is protected, in the words of the claims.
-	Storage string
 	// BootEpoch is 32 bytes that are new at every boot of this machine.
 	BootEpoch []byte
 	Now       func() time.Time
@@ -103,6 +104,9 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := s.appraiseSelf(ctx, s.cfg.Policy); err != nil {
 		return fmt.Errorf("appraising this provider: %w", err)
 	}
+	if err := s.announceSelf(ctx); err != nil {
+		return fmt.Errorf("beginning the pod log: %w", err)
+	}
 	records, err := s.cfg.Store.Load(ctx)
 	if err != nil {
 		return fmt.Errorf("loading pods: %w", err)
@@ -116,6 +120,10 @@ func (s *Service) Run(ctx context.Context) error {
 	for _, r := range records {
 		s.claimNames(&r)
 		p := newPod(r)
+		if err := s.recall(ctx, p); err != nil {
+			s.mu.Unlock()
+			return fmt.Errorf("reading the pod log: %w", err)
+		}
 		s.pods[r.ID] = p
 		s.charge(r)
 	}

@@ -83,6 +83,7 @@ type world struct {
 	rt     *runtimetest.Fake
 	store  *memory
 	images *warehouse
+	log    *scroll
 	start  time.Time
 
 	mu sync.Mutex
@@ -94,6 +95,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, rt: runtimetest.NewFake(t), start: time.Now()}
+	w.log = &scroll{openings: map[provider.PodID][]provider.LogOpening{}}
 	w.store = &memory{records: map[provider.PodID]provider.Record{}}
 	w.images = &warehouse{stock: map[string]*provider.Image{}, owners: map[provider.InstanceID]map[string]bool{}, gates: map[string]chan struct{}{}}
 	return w

@@ -19,6 +19,28 @@ const (
 	SHA384 Bank = "sha384"
 )
 
+// BankOf is the bank in which claims give the head of a log, by the name of its
+// register: SHA-256 of "pcr14", which quotes cover, and SHA-384 of "rtmr3" and of
+// "none". Any other register is untrusted "podlog.replay": nothing would show it.
+func BankOf(register string) (Bank, error) {
+	switch register {
+	case RegisterPCR:
+		return SHA256, nil
+	case RegisterRTMR, RegisterNone:
+		return SHA384, nil
+	}
+	return "", untrusted(reasonReplay, "the pod log is in a register that nothing shows", []status.Fault{{
+		Field: "register", Got: fmt.Sprintf("%.32q", register), Want: "pcr14, rtmr3 or none",
+	}})
+}
+
+// The registers of a pod log, as claims write them.
+const (
+	RegisterPCR  = "pcr14"
+	RegisterRTMR = "rtmr3"
+	RegisterNone = "none"
+)
+
 // Head is what a log makes of a register, in both banks. The zero value is a
 // register of zeros that no event has extended. Heads are compared with ==.
 type Head struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/api/types/runc/options"
@@ -12,6 +13,7 @@ import (
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"apocryph/manifest"
@@ -112,9 +114,9 @@ func (r *Runtime) create(ctx context.Context, cl *client.Client, s provider.Inst
 			return provider.Created{}, fmt.Errorf("making container %q: %w", c.Name, err)
 		}
 	}
-	out := provider.Created{IP: rec.IP.String(), ImageIDs: map[string]string{}}
+	out := provider.Created{IP: rec.IP.String(), ImageIDs: map[string]string{}, Execs: map[string]provider.Exec{}}
 	for i, c := range rec.Containers {
-		if out.ImageIDs[c.Name], err = readBack(ctx, cl, c, images[i]); err != nil {
+		if out.ImageIDs[c.Name], out.Execs[c.Name], err = readBack(ctx, cl, c, images[i]); err != nil {
 			return provider.Created{}, err
 		}
 	}
@@ -229,20 +231,42 @@ func (r *Runtime) container(ctx context.Context, cl *client.Client, id provider.
 const labelImage = "apocryph/image"
 
 // readBack asks containerd what a container was made of: its root file system
-// has to stand on the layers of its image.
-func readBack(ctx context.Context, cl *client.Client, c containerRecord, img *image) (string, error) {
+// has to stand on the layers of its image. It returns the image's id and what
+// will run.
+func readBack(ctx context.Context, cl *client.Client, c containerRecord, img *image) (string, provider.Exec, error) {
 	got, err := cl.ContainerService().Get(ctx, c.ID)
 	if err != nil {
-		return "", fmt.Errorf("reading container %q back: %w", c.Name, err)
+		return "", provider.Exec{}, fmt.Errorf("reading container %q back: %w", c.Name, err)
 	}
 	root, err := cl.SnapshotService(got.Snapshotter).Stat(ctx, got.SnapshotKey)
 	if err != nil {
-		return "", fmt.Errorf("reading container %q back: %w", c.Name, err)
+		return "", provider.Exec{}, fmt.Errorf("reading container %q back: %w", c.Name, err)
 	}
 	if root.Parent != img.top() || got.Labels[labelImage] != img.id {
-		return "", status.New(status.Internal, "runtime.readback", "container %q stands on %s, not on its image %s", c.Name, root.Parent, img.top())
+		return "", provider.Exec{}, status.New(status.Internal, "runtime.readback", "container %q stands on %s, not on its image %s", c.Name, root.Parent, img.top())
 	}
-	return got.Labels[labelImage], nil
+	exec, err := execOf(got)
+	if err != nil {
+		return "", provider.Exec{}, fmt.Errorf("reading container %q back: %w", c.Name, err)
+	}
+	return got.Labels[labelImage], exec, nil
+}
+
+// execOf is what the daemon has stored that a container will run.
+func execOf(c containers.Container) (provider.Exec, error) {
+	var spec specs.Spec
+	if err := typeurl.UnmarshalTo(c.Spec, &spec); err != nil {
+		return provider.Exec{}, err
+	}
+	if spec.Process == nil || spec.Process.Capabilities == nil {
+		return provider.Exec{}, status.New(status.Internal, "runtime.readback", "the daemon does not say what it will run")
+	}
+	// The bounding set is the most that any process of it can have.
+	out := provider.Exec{Args: spec.Process.Args, Env: spec.Process.Env, Capabilities: spec.Process.Capabilities.Bounding}
+	for _, m := range spec.Mounts {
+		out.Mounts = append(out.Mounts, m.Source+":"+m.Destination+":"+strings.Join(m.Options, ","))
+	}
+	return out, nil
 }
 
 func leaseOf(id provider.InstanceID) string { return "i-" + shortHash(32, string(id)) }

@@ -93,8 +93,15 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("opening the data key: %w", err)
 	}
 	storeKey, err := hkdf.Expand(sha256.New, dataKey, storeKeyInfo, store.KeySize)
+	if err != nil {
+		return err
+	}
+	podLogKey, err := logKey(dataKey)
+	if err != nil {
+		return err
+	}
 	var volumes *persistent
-	if disk != nil && err == nil {
+	if disk != nil {
 		volumes, err = disk.persistent(dataKey)
 	}
 	clear(dataKey)
@@ -108,9 +115,20 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 
+	epoch, err := bootEpoch(ctx, device)
+	if err != nil {
+		return err
+	}
+	pods, err := n.openLog(ctx, device, epoch, podLogKey)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pods.Close()) }()
+
 	st := lifecycle.New(n.log)
 	defer func() { err = errors.Join(err, st.Stop()) }()
-	if err := n.start(ctx, st, key, device, db, disk, volumes); err != nil {
+	err = n.start(ctx, st, opened{key: key, device: device, db: db, disk: disk, volumes: volumes, pods: pods, epoch: epoch})
+	if err != nil {
 		return err
 	}
 	return st.Wait(ctx)
@@ -120,9 +138,21 @@ func (n *Node) Run(ctx context.Context) (err error) {
 // give one day.
 const storeKeyInfo = "apocryph/store/1"
 
+// opened is what is on this machine for this provider.
+type opened struct {
+	key    crypto.PrivKey
+	device provider.Device
+	db     *store.DB
+	// disk and volumes are nil where the runtime was given.
+	disk    *storage
+	volumes *persistent
+	pods    provider.PodLog
+	epoch   []byte
+}
+
 // start brings up the components in the order of their needs.
-func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKey, device provider.Device, db *store.DB, disk *storage, volumes *persistent) error {
-	network, err := p2p.New(n.set.network(key))
+func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o opened) error {
+	network, err := p2p.New(n.set.network(o.key))
 	if err != nil {
 		return err
 	}
@@ -142,8 +172,8 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKe
 	rt := n.set.Runtime
 	if rt == nil {
 		c, err := containerd.New(containerd.Config{
-			DataDir: disk.runtimeDir(), StateDir: disk.stateDir(), RuntimeDir: runtimeDir(identity[len(identity)-8:]),
-			Identity: identity, Volumes: volumes, Logger: n.log,
+			DataDir: o.disk.runtimeDir(), StateDir: o.disk.stateDir(), RuntimeDir: runtimeDir(identity[len(identity)-8:]),
+			Identity: identity, Volumes: o.volumes, Logger: n.log,
 		})
 		if err != nil {
 			return err
@@ -165,9 +195,9 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKe
 		return err
 	}
 	kind := vault.None
-	if disk != nil {
-		kind = disk.Kind()
-		if err := disk.fit(&machine); err != nil {
+	if o.disk != nil {
+		kind = o.disk.Kind()
+		if err := o.disk.fit(&machine); err != nil {
 			return err
 		}
 	}
@@ -177,14 +207,14 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKe
 	if err != nil {
 		return err
 	}
-	epoch, err := bootEpoch(ctx, device)
+	setup, err := n.setup(identity, o.device, kind)
 	if err != nil {
 		return err
 	}
 	svc, err := provider.New(provider.Config{
-		Peer: []byte(network.ID()), Version: n.set.Version, Store: db, BootEpoch: epoch,
+		Peer: []byte(network.ID()), Version: n.set.Version, Store: o.db, BootEpoch: o.epoch, Log: o.pods, Setup: setup,
 		Runtime: rt, Instances: rt, Volumes: rt, Logs: rt,
-		Images: images.New(blocks), Capacity: stock, Charges: stock, Names: in, Routes: in, Device: device, Storage: string(kind),
+		Images: images.New(blocks), Capacity: stock, Charges: stock, Names: in, Routes: in, Device: o.device,
 		Policy: n.set.policy, Prices: n.set.prices, Now: n.set.Now, Logger: n.log,
 	})
 	if err != nil {
@@ -206,8 +236,8 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKe
 		return err
 	}
 	advertiser, err := discovery.NewAdvertiser(discovery.AdvertiserConfig{
-		Host: network.Host(), Key: key, Routing: network.Routing(), Logger: n.log,
-		Describe: func() discovery.Advert { return n.describe(device, stock) },
+		Host: network.Host(), Key: o.key, Routing: network.Routing(), Logger: n.log,
+		Describe: func() discovery.Advert { return n.describe(o.device, stock) },
 	})
 	if err != nil {
 		return err
@@ -221,7 +251,7 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, key crypto.PrivKe
 	}
 	n.info = Info{
 		PeerID: identity, Ingress: in.Addr().String(), API: first(apis), APISocket: n.set.APISockets[0],
-		TEE: string(device.Type()), PID: os.Getpid(), Version: n.set.Version,
+		TEE: string(o.device.Type()), PID: os.Getpid(), Version: n.set.Version,
 	}
 	for _, a := range network.Addrs() {
 		n.info.Addrs = append(n.info.Addrs, a.String())

@@ -160,9 +160,9 @@ func (f *Fake) Create(ctx context.Context, s provider.InstanceSpec, report func(
 	f.base = f.base.Next()
 	in.ip = f.base
 	f.instances[s.ID] = in
-	out := provider.Created{IP: in.ip.String(), ImageIDs: map[string]string{}}
+	out := provider.Created{IP: in.ip.String(), ImageIDs: map[string]string{}, Execs: map[string]provider.Exec{}}
 	for _, c := range in.containers {
-		out.ImageIDs[c.spec.Name] = c.imageID
+		out.ImageIDs[c.spec.Name], out.Execs[c.spec.Name] = c.imageID, execOf(c)
 	}
 	return out, nil
 }

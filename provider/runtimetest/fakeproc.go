@@ -85,6 +85,18 @@ func (f *Fake) launch(in *fakeInstance, c *fakeContainer, servers []*http.Server
 	})
 }
 
+// execOf is what a container will run.
+func execOf(c *fakeContainer) provider.Exec {
+	out := provider.Exec{Args: argvOf(c), Env: c.config.Env}
+	for _, v := range c.spec.Env {
+		out.Env = append(out.Env[:len(out.Env):len(out.Env)], v.Name+"="+v.Value)
+	}
+	for _, m := range c.spec.Mounts {
+		out.Mounts = append(out.Mounts, m.Volume+":"+m.Path+":")
+	}
+	return out
+}
+
 // argvOf is the command line, as in Kubernetes.
 func argvOf(c *fakeContainer) []string {
 	switch {

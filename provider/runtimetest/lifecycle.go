@@ -35,6 +35,9 @@ func testLifecycle(t *testing.T, b *Bench) {
 	if diff := cmp.Diff(map[string]string{"main": id}, got.ImageIDs); diff != "" {
 		t.Errorf("image ids: %s", diff)
 	}
+	if exec, ok := got.Execs["main"]; !ok || len(got.Execs) != 1 || len(exec.Args) == 0 || exec.Args[0] != Probe {
+		t.Errorf("what will run: got %+v", got.Execs)
+	}
 	if a, err := netip.ParseAddr(got.IP); err != nil || !a.IsValid() {
 		t.Errorf("address %q: %v", got.IP, err)
 	}
