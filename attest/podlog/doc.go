@@ -62,4 +62,6 @@
 // [CheckCode] gives the code of a failed check: ATT-100 for "podlog.replay" and
 // "podlog.gap", ATT-101 "podlog.init", ATT-102 "podlog.boundary", ATT-103
 // "podlog.duplicate", ATT-104 "podlog.missing", ATT-011 for what is not in form.
+// [Appraise] holds a whole log against evidence and against what was deployed:
+// ATT-110 is another manifest, ATT-111 another image.
 package podlog
