@@ -33,6 +33,9 @@ type Config struct {
 	// EKChain are certificates above the endorsement key's own, DER, nearest
 	// first, where the TPM does not store them. May be empty.
 	EKChain [][]byte
+	// BootLog is the file of the firmware's event log, such as [BootLog] for the
+	// machine's own TPM; empty or absent means that quotes come without one.
+	BootLog string
 }
 
 // Device is one TPM. It is safe for concurrent use: commands wait for each other.
@@ -41,6 +44,8 @@ type Device struct {
 	send exchange
 	lock *os.File
 	file *os.File
+	// bootLog stays the same until the next boot.
+	bootLog []byte
 	// turn holds one token; who has it may use the TPM and the fields below.
 	turn chan struct{}
 
@@ -66,6 +71,10 @@ func Open(ctx context.Context, cfg Config) (*Device, error) {
 		return nil, errors.New("a tpm device needs a path and a state directory")
 	}
 	d := &Device{cfg: cfg, turn: make(chan struct{}, 1)}
+	var err error
+	if d.bootLog, err = readBootLog(cfg.BootLog); err != nil {
+		return nil, fmt.Errorf("reading the boot log: %w", err)
+	}
 	socket, isSocket := strings.CutPrefix(cfg.Path, "unix:")
 	if err := d.open(socket, isSocket); err != nil {
 		return nil, err

@@ -93,7 +93,7 @@ func TestDevice(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *attesttest.TPM){
 		"lifetime": lifetime, "lock": lock, "killed": killed, "concurrent": concurrent, "refusals": refusals,
 		"given up": givenUp, "chain": chain, "sealing": sealing, "data key": dataKey, "boot epoch": bootEpoch,
-		"fallbacks": fallbacks, "register": register, "register refuses": registerRefuses,
+		"fallbacks": fallbacks, "register": register, "register refuses": registerRefuses, "boot log": bootLog,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, m) })
 	}

@@ -10,7 +10,8 @@
 // claims, which may be made meanwhile.
 //
 // [Device.DataKey] is the key for data at rest, sealed to the registers that
-// measure the boot: another kernel, loader or firmware does not get it.
+// measure the boot: another kernel, loader or firmware does not get it, but one
+// of its own.
 //
 // [Device.Register] is what the provider extends its pod log into. The data key
 // does not depend on it.

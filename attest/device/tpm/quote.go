@@ -161,12 +161,13 @@ func (d *Device) quote(t transport.TPM, binding [32]byte, pcrs []uint32) (*attes
 	}, bytes.Equal(h.Sum(nil), info.PCRDigest.Buffer), nil
 }
 
-// Attest returns a quote over the claims and [tpmtemplate.QuotePCRs]. The claims
+// Attest returns a quote over the claims and [tpmtemplate.QuotePCRs], with the
+// boot's event log where there is one. The claims
 // must name the attestation key ([Device.AKName]). It is evidence once the
 // secret that [Device.Activate] returned is proven with [attest.ProveActivation].
 func (d *Device) Attest(ctx context.Context, claims []byte) (attest.Evidence, error) {
 	q, err := d.Quote(ctx, claims, quotePCRs())
-	return attest.Evidence{Type: attest.TPM2, TPM: q}, err
+	return attest.Evidence{Type: attest.TPM2, TPM: q, BootLog: d.bootLog}, err
 }
 
 var errStale = errors.New("the TPM was reset")

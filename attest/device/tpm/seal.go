@@ -7,7 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"os"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -98,7 +98,7 @@ func (d *Device) UnsealKey(ctx context.Context, blob []byte) ([]byte, error) {
 			}}.Execute(t)
 			if errors.Is(err, tpm2.TPMRCPolicyFail) || errors.Is(err, tpm2.TPMRCPCRChanged) {
 				return status.Wrap(err, status.Untrusted, "tpm.sealed_state_changed", "the machine booted other software than when the key was sealed (registers %v)", tpmtemplate.SealPCRs()).
-					WithHint("boot what it booted before; where the change was meant, stored secrets are lost: remove %s and deploy again", keyFile)
+					WithHint("boot what it booted before to open it")
 			}
 			if err != nil {
 				return err
@@ -110,21 +110,30 @@ func (d *Device) UnsealKey(ctx context.Context, blob []byte) ([]byte, error) {
 	return key, err
 }
 
-// DataKey returns the key for data at rest, 32 bytes. The first call makes it
-// and keeps it sealed in the state directory; later ones unseal it, with the
-// errors of [Device.UnsealKey]. It is never made anew.
+// DataKey returns the key for data at rest, 32 bytes, sealed in the state
+// directory. A machine that booted other software than ever before, and a TPM
+// that sealed none of the keys that are kept, get a new one; the others stay for
+// the states that they belong to. A TPM that does not answer is an error.
 func (d *Device) DataKey(ctx context.Context) ([]byte, error) {
-	blob, err := keyfile.ReadOrCreate(filepath.Join(d.cfg.StateDir, keyFile), func() ([]byte, error) {
-		key := make([]byte, keySize)
-		if _, err := rand.Read(key); err != nil {
-			return nil, err
-		}
-		return d.SealKey(ctx, key)
-	})
-	if err != nil {
+	if _, err := os.Stat(d.cfg.StateDir); err != nil {
 		return nil, fmt.Errorf("reading data key: %w", err)
 	}
-	key, err := d.UnsealKey(ctx, blob)
+	key, err := keyfile.Ring{Dir: d.cfg.StateDir, Name: keyFile}.Open(
+		func() (blob, key []byte, err error) {
+			key = make([]byte, keySize)
+			if _, err = rand.Read(key); err != nil {
+				return nil, nil, err
+			}
+			blob, err = d.SealKey(ctx, key)
+			return blob, key, err
+		},
+		func(blob []byte) ([]byte, error) {
+			key, err := d.UnsealKey(ctx, blob)
+			if status.CodeOf(err) == status.Untrusted {
+				return nil, errors.Join(keyfile.ErrOther, err)
+			}
+			return key, err
+		})
 	if err != nil {
 		return nil, fmt.Errorf("reading data key: %w", err)
 	}
@@ -176,7 +185,7 @@ func foreignBlob(err error) error {
 		return err
 	}
 	return status.Wrap(err, status.Untrusted, "tpm.sealed_elsewhere", "the key was not sealed by this TPM, or is damaged").
-		WithHint("a key that was sealed by another TPM or before the TPM was cleared is lost: remove %s and deploy again", keyFile)
+		WithHint("a key that was sealed by another TPM, or before the TPM was cleared, is lost")
 }
 
 // splitBlob takes the two sized buffers of a sealed blob apart.

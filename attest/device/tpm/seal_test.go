@@ -89,14 +89,27 @@ func dataKey(t *testing.T, m *attesttest.TPM) {
 	if !bytes.Equal(got, key) {
 		t.Error("another key at the second time")
 	}
-	// A damaged file is never taken for a missing one.
-	check(t, os.WriteFile(path, blob[:30], 0o600))
-	_, err = again.DataKey(t.Context())
-	wantReason(t, err, status.Untrusted, "tpm.sealed_elsewhere")
-	check(t, os.WriteFile(path, nil, 0o600))
-	_, err = again.DataKey(t.Context())
-	wantReason(t, err, status.Untrusted, "tpm.sealed_elsewhere")
+	// A damaged file stays where it is, and the machine gets another key.
+	for _, damage := range [][]byte{blob[:30], nil} {
+		check(t, os.WriteFile(path, damage, 0o600))
+		got, err := again.DataKey(t.Context())
+		check(t, err)
+		if bytes.Equal(got, key) {
+			t.Error("a damaged seal opens")
+		}
+		kept, err := os.ReadFile(path)
+		check(t, err)
+		if !bytes.Equal(kept, damage) {
+			t.Error("a seal that does not open was replaced")
+		}
+	}
+	check(t, os.Remove(path+".2"))
 	check(t, os.WriteFile(path, blob, 0o600))
+	got, err = again.DataKey(t.Context())
+	check(t, err)
+	if !bytes.Equal(got, key) {
+		t.Error("another key with the seal restored")
+	}
 	check(t, os.Chmod(path, 0o644))
 	_, err = again.DataKey(t.Context())
 	wantReason(t, err, status.PermissionDenied, "keyfile.mode")
