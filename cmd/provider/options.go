@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"apocryph/attest/device/collateral"
 	"apocryph/cmd/internal/cli"
 	"apocryph/proto/status"
 	"apocryph/provider/providerd"
@@ -26,6 +27,10 @@ func (o *options) add(cmd *cobra.Command) {
 	f.StringVar(&o.cfg.TEE, "tee", "auto", "`KIND` of evidence: auto, sev-snp, tdx, tpm2, or soft (development, NOT SECURE)")
 	f.StringVar(&o.cfg.TPM, "tpm", "/dev/tpmrm0", "TPM 2.0 `DEVICE`, or unix:SOCKET")
 	f.StringVar(&o.cfg.EKChainFile, "tpm-ek-chain", "", "`FILE` of certificates above the TPM's endorsement key (PEM), if the TPM stores none")
+	f.StringVar(&o.cfg.TPMBootLog, "tpm-boot-log", "", "`FILE` of the firmware's event log (default: the kernel's; none for unix:SOCKET)")
+	f.UintVar(&o.cfg.SEVVMPL, "sev-vmpl", 0, "privilege `LEVEL` that SEV-SNP reports are made for, 0 to 3")
+	f.StringVar(&o.cfg.AMDKDS, "amd-kds", collateral.DefaultKDS, "`URL` of AMD's certificates and revocation lists, or off")
+	f.StringVar(&o.cfg.IntelPCS, "intel-pcs", collateral.DefaultPCS, "`URL` of Intel's collateral for TDX, or a cache of it, or off")
 	f.StringArrayVar(&o.cfg.Listen, "listen", []string{
 		"/ip4/0.0.0.0/tcp/4021", "/ip4/0.0.0.0/udp/4021/quic-v1", "/ip6/::/tcp/4021", "/ip6/::/udp/4021/quic-v1",
 	}, "`MULTIADDR` to listen on, repeatable (default: TCP and QUIC on 4021, IPv4 and IPv6)")

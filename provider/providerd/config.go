@@ -15,6 +15,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 
+	"apocryph/attest/device/collateral"
 	"apocryph/attest/policy"
 	"apocryph/manifest"
 	"apocryph/manifest/offer"
@@ -41,6 +42,13 @@ type Config struct {
 	// EKChainFile has the certificates between a TPM's endorsement key and its
 	// vendor's root (PEM), for a TPM that stores only the leaf; may be empty.
 	EKChainFile string
+	// TPMBootLog is the file of the event log of the TPM's machine; empty means
+	// the kernel's for a device, and none for an emulator.
+	TPMBootLog string
+	// AMDKDS and IntelPCS are the base URLs of the vendors' services, or "off".
+	AMDKDS, IntelPCS string
+	// SEVVMPL is the privilege level that SEV-SNP reports are made for, 0 to 3.
+	SEVVMPL uint
 	// Listen, Bootstrap and Relays are multiaddrs; DHTPrefix as in p2p.Config.
 	Listen, Bootstrap, Relays []string
 	DHTPrefix                 string
@@ -62,8 +70,10 @@ type Config struct {
 	// Binary is the program whose digest the software device reports; empty
 	// means the running one.
 	Binary string
-	// Runtime replaces the embedded containerd, and Now the clock, in tests.
+	// Runtime replaces the embedded containerd, Machine the interfaces of this
+	// machine's TEE, and Now the clock, in tests.
 	Runtime *Runtime
+	Machine *Machine
 	Now     func() time.Time
 	Logger  *slog.Logger
 }
@@ -135,6 +145,14 @@ func (c Config) check() (settings, error) {
 		}
 	default:
 		faults = append(faults, status.Fault{Field: "storage", Got: fmt.Sprintf("%q", c.Storage), Want: "fscrypt, tmpfs or none"})
+	}
+	for _, x := range [][2]string{{"amd-kds", c.AMDKDS}, {"intel-pcs", c.IntelPCS}} {
+		if collateral.CheckURL(x[1]) != nil {
+			faults = append(faults, status.Fault{Field: x[0], Got: fmt.Sprintf("%q", x[1]), Want: "an http or https URL without query, or off"})
+		}
+	}
+	if c.SEVVMPL > 3 {
+		faults = append(faults, status.Fault{Field: "sev-vmpl", Got: fmt.Sprint(c.SEVVMPL), Want: "0 to 3"})
 	}
 	// The parts look at what is theirs before anything is opened.
 	faults = append(faults, faultsOf(s.network(nil).Check())...)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"apocryph/attest"
 	"apocryph/attest/device/soft"
 	"apocryph/attest/device/tpm"
 	"apocryph/proto/status"
@@ -19,50 +20,81 @@ import (
 // tpmLockDir holds the locks that keep two providers off one TPM.
 const tpmLockDir = runDir
 
-// openDevice opens the device that --tee names, or the best one found.
-func openDevice(ctx context.Context, s settings) (provider.Device, func() error, error) {
+// opened is a device and what goes with it.
+type opened struct {
+	provider.Device
+	// run is what the device needs beside it until its context ends, or nil.
+	run   func(context.Context) error
+	close func() error
+}
+
+// openDevice opens the device that --tee names, or the best one found: a
+// confidential machine's, then a TPM.
+func openDevice(ctx context.Context, s settings) (*opened, error) {
 	kind := s.TEE
 	if kind == "auto" {
-		if !hasTPM(s.TPM) {
-			return nil, nil, status.New(status.Unavailable, "provider.no_tee", "no device that this version can attest with was found: no TPM 2.0 at %s", s.TPM).
+		found := s.probe()
+		t, ok := found.Type()
+		switch {
+		case ok:
+			kind = string(t)
+		case hasTPM(s.TPM):
+			kind = "tpm2"
+		default:
+			return nil, status.New(status.Unavailable, "provider.no_tee", "no device to attest with was found: neither an SEV-SNP or TDX guest's, nor a TPM 2.0 at %s", s.TPM).
 				WithHint("`provider doctor` looks closer; --tee soft uses a software device that proves nothing and is for development only")
 		}
-		kind = "tpm2"
 	}
 	switch kind {
 	case "soft":
-		binary := s.Binary
-		if binary == "" {
-			var err error
-			if binary, err = os.Executable(); err != nil {
-				return nil, nil, fmt.Errorf("finding the running program: %w", err)
-			}
-		}
-		dir, err := privateDir(s.DataDir, "soft")
-		if err != nil {
-			return nil, nil, err
-		}
-		d, err := soft.Open(dir, binary, time.Now)
-		if err != nil {
-			return nil, nil, fmt.Errorf("opening the software device: %w", err)
-		}
-		return d, func() error { return nil }, nil
+		return openSoft(s)
 	case "tpm2":
-		dir, err := privateDir(s.DataDir, "tpm")
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := os.MkdirAll(tpmLockDir, 0o711); err != nil {
-			return nil, nil, fmt.Errorf("making the directory of locks: %w", err)
-		}
-		d, err := tpm.Open(ctx, tpm.Config{Path: s.TPM, StateDir: dir, LockDir: tpmLockDir, EKChain: s.ekChain})
-		if err != nil {
-			return nil, nil, err
-		}
-		return d, d.Close, nil
+		return openTPM(ctx, s)
 	}
-	return nil, nil, status.New(status.Unimplemented, "provider.tee", "this version cannot attest with %s", kind).
-		WithHint("--tee tpm2 uses a TPM 2.0")
+	return openTSM(s, attest.Type(kind))
+}
+
+func openSoft(s settings) (*opened, error) {
+	binary := s.Binary
+	if binary == "" {
+		var err error
+		if binary, err = os.Executable(); err != nil {
+			return nil, fmt.Errorf("finding the running program: %w", err)
+		}
+	}
+	dir, err := privateDir(s.DataDir, "soft")
+	if err != nil {
+		return nil, err
+	}
+	d, err := soft.Open(dir, binary, time.Now)
+	if err != nil {
+		return nil, fmt.Errorf("opening the software device: %w", err)
+	}
+	return &opened{Device: d, close: func() error { return nil }}, nil
+}
+
+func openTPM(ctx context.Context, s settings) (*opened, error) {
+	dir, err := privateDir(s.DataDir, "tpm")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(tpmLockDir, 0o711); err != nil {
+		return nil, fmt.Errorf("making the directory of locks: %w", err)
+	}
+	d, err := tpm.Open(ctx, tpm.Config{Path: s.TPM, StateDir: dir, LockDir: tpmLockDir, EKChain: s.ekChain, BootLog: s.bootLog()})
+	if err != nil {
+		return nil, err
+	}
+	return &opened{Device: d, close: d.Close}, nil
+}
+
+// bootLog is the file of the event log that belongs to the TPM: an emulator's
+// has to be named, for the machine's own would be another TPM's.
+func (s settings) bootLog() string {
+	if s.TPMBootLog == "" && !strings.HasPrefix(s.TPM, "unix:") {
+		return tpm.BootLog
+	}
+	return s.TPMBootLog
 }
 
 // bootIDFile has a number that the kernel makes at each boot.

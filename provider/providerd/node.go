@@ -78,17 +78,17 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	device, closeDevice, err := openDevice(ctx, n.set)
+	tee, err := openDevice(ctx, n.set)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		// Nothing is lost with a device that went away first.
-		if err := closeDevice(); err != nil {
+		if err := tee.close(); err != nil {
 			n.log.Warn("closing the device", "err", err)
 		}
 	}()
-	dataKey, err := device.DataKey(ctx)
+	dataKey, err := tee.DataKey(ctx)
 	if err != nil {
 		return fmt.Errorf("opening the data key: %w", err)
 	}
@@ -115,11 +115,11 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 
-	epoch, err := bootEpoch(ctx, device)
+	epoch, err := bootEpoch(ctx, tee.Device)
 	if err != nil {
 		return err
 	}
-	pods, err := n.openLog(ctx, device, epoch, podLogKey)
+	pods, err := n.openLog(ctx, tee.Device, epoch, podLogKey)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,12 @@ func (n *Node) Run(ctx context.Context) (err error) {
 
 	st := lifecycle.New(n.log)
 	defer func() { err = errors.Join(err, st.Stop()) }()
-	err = n.start(ctx, st, opened{key: key, device: device, db: db, disk: disk, volumes: volumes, pods: pods, epoch: epoch})
+	if tee.run != nil {
+		if err := st.Start(ctx, "collateral", nil, tee.run); err != nil {
+			return err
+		}
+	}
+	err = n.start(ctx, st, parts{key: key, device: tee.Device, db: db, disk: disk, volumes: volumes, pods: pods, epoch: epoch})
 	if err != nil {
 		return err
 	}
@@ -138,8 +143,8 @@ func (n *Node) Run(ctx context.Context) (err error) {
 // give one day.
 const storeKeyInfo = "apocryph/store/1"
 
-// opened is what is on this machine for this provider.
-type opened struct {
+// parts are what is on this machine for this provider.
+type parts struct {
 	key    crypto.PrivKey
 	device provider.Device
 	db     *store.DB
@@ -151,7 +156,7 @@ type opened struct {
 }
 
 // start brings up the components in the order of their needs.
-func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o opened) error {
+func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 	network, err := p2p.New(n.set.network(o.key))
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func (f Found) Type() (attest.Type, bool) {
 	switch {
 	case f.Provider == providerSNP, f.Provider == "" && f.SEVGuest:
 		return attest.SEVSNP, true
-	case f.Provider == providerTDX:
+	case f.Provider == providerTDX, f.Provider == "" && f.TDXGuest && f.ReportDir:
 		return attest.TDX, true
 	}
 	return "", false
