@@ -115,8 +115,15 @@ func (s *Service) giveBack(p *pod, have Record) {
 // claimNames takes a stored pod's names and ports again after a restart, before
 // anybody else can ask for them. Addresses may have changed meanwhile.
 func (s *Service) claimNames(r *Record) {
+	if r.State == StateFailed || r.State == StateDeleting {
+		return
+	}
+	if r.Locked {
+		s.claimLocked(r)
+		return
+	}
 	m, err := manifest.Unmarshal(r.Manifest)
-	if err != nil || r.State == StateFailed || r.State == StateDeleting {
+	if err != nil {
 		return
 	}
 	endpoints, err := s.cfg.Names.Assign(r.Publisher, r.ID, m, r.Endpoints)
@@ -137,7 +144,13 @@ func (s *Service) adopt(ctx context.Context, p *pod, have, want Record, m *manif
 	}
 	if have.Revision > 0 && have.State != StateFailed {
 		old, err := manifest.Unmarshal(have.Manifest)
-		if err == nil {
+		if have.Locked {
+			left, err := s.leftOf(ctx, have)
+			if err != nil {
+				return err
+			}
+			want.Obsolete = append(want.Obsolete, left...)
+		} else if err == nil {
 			for n := range old.Replicas.Min {
 				want.Obsolete = append(want.Obsolete, instanceID(have.ID, have.Revision, n))
 			}
@@ -163,7 +176,7 @@ func (s *Service) adopt(ctx context.Context, p *pod, have, want Record, m *manif
 }
 
 func mayPlace(have Record, op Operation, expected uint64) error {
-	exists := have.Revision > 0 && have.State != StateFailed
+	exists := have.Revision > 0 && have.State != StateFailed && have.State != StateWaitingForKeys
 	switch {
 	case have.State == StateDeleting:
 		return status.New(status.Conflict, "pod.deleting", "pod %q is being deleted", have.Name).WithRetryAfter(retrySoon)

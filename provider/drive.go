@@ -55,6 +55,9 @@ func (s *Service) step(ctx context.Context, p *pod) error {
 	if rec.State == StateDeleting {
 		return s.tearDown(ctx, p)
 	}
+	if rec.Locked && rec.State != StateFailed {
+		return s.holdLocked(ctx, p, rec)
+	}
 	if err := s.removeObsolete(ctx, p); err != nil {
 		return err
 	}

@@ -19,6 +19,9 @@ func (s *Service) ReadLogs(ctx context.Context, publisher PublisherID, name stri
 		return err
 	}
 	rec := p.record()
+	if rec.Locked {
+		return status.New(status.NotFound, "pod.no_logs", "the logs of pod %q cannot be read now: %s", name, lockedReason)
+	}
 	m, err := manifest.Unmarshal(rec.Manifest)
 	if err != nil {
 		return status.New(status.NotFound, "pod.no_logs", "pod %q failed and its logs are gone: %s", name, rec.Reason)

@@ -179,6 +179,8 @@ func (s *Service) change(ctx context.Context, p *pod, change func(*Record)) erro
 	}
 	next := p.rec
 	change(&next)
+	// Nobody will open the secrets of a pod that is being deleted.
+	next.Locked = next.Locked && next.State != StateDeleting
 	if !p.rec.State.May(next.State) {
 		return fmt.Errorf("provider: internal error: pod %s may not go from %s to %s", p.rec.ID, p.rec.State, next.State)
 	}

@@ -189,6 +189,9 @@ func (s *Service) follow(ctx context.Context, p *pod, revision uint64, report fu
 			return Provisioned{}, failure
 		case rec.State == StateFailed:
 			return Provisioned{}, status.New(status.AppFailed, "pod.failed", "pod %q failed: %s", rec.Name, rec.Reason)
+		case rec.State == StateWaitingForKeys:
+			return Provisioned{}, status.New(status.Conflict, "pod.waiting_for_keys", "pod %q waits for keys: %s", rec.Name, rec.Reason).
+				WithHint("deploy it again")
 		case rec.State == StateRunning:
 			report(Progress{Stage: StageHealthy})
 			return Provisioned{PodID: rec.ID, Revision: rec.Revision, Endpoints: rec.Endpoints, Confirm: rec.Confirm, ManifestDigest: rec.ManifestDigest}, nil

@@ -36,6 +36,11 @@ type Record struct {
 	// Obsolete are instances of earlier revisions that are still to be removed.
 	Obsolete         []InstanceID
 	Created, Updated time.Time
+	// Locked says that the secret fields are sealed with the data key of another
+	// measured state and missing here. The rest is then as it lies on the disk:
+	// nobody vouches for it but the pod's id, which follows from publisher and
+	// name. A locked record is never stored.
+	Locked bool
 }
 
 // Endpoint is one way to reach a container from outside.

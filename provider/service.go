@@ -117,7 +117,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer cancel()
 
 	s.mu.Lock()
-	for _, r := range records {
+	for _, r := range lockedLast(records) {
 		s.claimNames(&r)
 		p := newPod(r)
 		if err := s.recall(ctx, p); err != nil {
@@ -133,6 +133,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	s.log.Info("pods restored", "pods", len(records))
+	s.reportLocked(records)
 	defer func() {
 		s.mu.Lock()
 		s.spawn = nil

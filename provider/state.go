@@ -19,8 +19,10 @@ const (
 	// left; a create of the same name replaces it.
 	StateFailed   State = "failed"
 	StateDeleting State = "deleting"
-	// StateWaitingForKeys is a pod whose sealed columns could not be opened
-	// after a restart of the machine.
+	// StateWaitingForKeys is a pod that does not run and whose secrets are sealed
+	// with the data key of another measured state. It is no stored state: the
+	// record stays as it was, for that state to come back. The next order of its
+	// publisher brings the pod up again, with its names and volumes.
 	StateWaitingForKeys State = "waiting-for-keys"
 )
 
@@ -31,6 +33,7 @@ var transitions = map[State][]State{
 	StateAccepted:       {StateFetching, StateStarting, StateFailed, StateDeleting},
 	StateFetching:       {StateAccepted, StateStarting, StateFailed, StateDeleting},
 	StateStarting:       {StateAccepted, StateFetching, StateRunning, StateFailed, StateDeleting},
+	// A pod of another data key that stops running waits for it.
 	StateRunning:        {StateAccepted, StateFetching, StateStarting, StateFailed, StateDeleting},
 	StateFailed:         {StateAccepted, StateDeleting},
 	StateWaitingForKeys: {StateAccepted, StateDeleting},

@@ -16,9 +16,13 @@
 // a whole row, being put back to an earlier state of itself; freshness is for
 // the pod log, which is measured.
 //
-// The data key comes from the caller (sealed to the TPM's boot PCRs, or a key
-// file on soft). A sealed check value is compared in [Open] before anything is
-// written, so that a wrong key is reported as such instead of as damage.
+// The data key comes from the caller and is that of the machine's measured
+// state (sealed to the TPM's boot PCRs, derived by the processor, or a key file
+// on soft). Another state has another key, so each row names the one that it is
+// sealed with. A row of another key is loaded without its secrets, marked
+// [provider.Record.Locked], and stays as it is until its pod is deployed anew or
+// deleted: when the earlier state comes back it opens again. Nobody vouches for
+// what stands in the clear of such a row.
 //
 // The file has an application id and a schema version. Migrations are numbered
 // files that run forward only; a file of a newer version is refused. One

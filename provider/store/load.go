@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -9,9 +10,10 @@ import (
 	"apocryph/provider"
 )
 
-// Load returns every record, oldest pod first; times are UTC. A record that
-// the data key no longer vouches for is untrusted, "store.tampered", and
-// nothing is returned: half a machine would look like deleted pods.
+// Load returns every record, oldest pod first; times are UTC. One that another
+// data key sealed comes locked, without its secrets. A record that its data key
+// no longer vouches for is untrusted, "store.tampered", and nothing is
+// returned: half a machine would look like deleted pods.
 func (d *DB) Load(ctx context.Context) ([]provider.Record, error) {
 	records, err := d.load(ctx)
 	if err != nil {
@@ -49,12 +51,12 @@ type row struct {
 	requestID []byte
 	digest    []byte
 	sealed    [len(secretColumns)][]byte
-	tag       []byte
+	tag, key  []byte
 }
 
 func readPods(ctx context.Context, tx *sql.Tx) (rows []row, err error) {
 	found, err := tx.QueryContext(ctx, `SELECT id, pod, publisher, name, revision, state, reason, request_id,
-		manifest_digest, manifest, keys, secrets, confirm, offer_id, payment_scheme, created_ns, updated_ns, tag
+		manifest_digest, manifest, keys, secrets, confirm, offer_id, payment_scheme, created_ns, updated_ns, tag, key
 		FROM pods ORDER BY id`)
 	if err != nil {
 		return nil, err
@@ -65,7 +67,7 @@ func readPods(ctx context.Context, tx *sql.Tx) (rows []row, err error) {
 		var revision, created, updated int64
 		err := found.Scan(&r.id, &r.record.ID, &r.record.Publisher, &r.record.Name, &revision, &r.record.State,
 			&r.record.Reason, &r.requestID, &r.digest, &r.sealed[0], &r.sealed[1], &r.sealed[2], &r.sealed[3],
-			&r.record.OfferID, &r.record.PaymentScheme, &created, &updated, &r.tag)
+			&r.record.OfferID, &r.record.PaymentScheme, &created, &updated, &r.tag, &r.key)
 		if err != nil {
 			return nil, err
 		}
@@ -116,6 +118,13 @@ func (d *DB) unseal(r row) (provider.Record, error) {
 	}
 	copy(out.ManifestDigest[:], r.digest)
 	copy(out.RequestID[:], r.requestID)
+	if !bytes.Equal(r.key, d.sealer.id) {
+		if out.ID != provider.PodIDOf(out.Publisher, out.Name) {
+			return out, d.tampered(fmt.Sprintf("row %d of pods, whose key is not here, is of another publisher or name", r.id))
+		}
+		out.Locked = true
+		return out, nil
+	}
 	if !d.vouches(r.id, out, r.sealed, r.tag) {
 		return out, d.tampered(fmt.Sprintf("row %d of pods", r.id))
 	}

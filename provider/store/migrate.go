@@ -57,23 +57,26 @@ func (d *DB) version(ctx context.Context) (int, error) {
 	return version, nil
 }
 
-// checkKey opens the sealed check value.
-func (d *DB) checkKey(ctx context.Context) error {
-	var id int64
-	var sealed []byte
-	err := d.sql.QueryRowContext(ctx, "SELECT id, value FROM meta WHERE name = 'check'").Scan(&id, &sealed)
-	if errors.Is(err, sql.ErrNoRows) {
-		return d.corrupt(errors.New("no check value"))
-	}
-	if err != nil {
-		return d.wrap(err)
-	}
-	plain, err := d.sealer.open(cell("meta", "value", id), sealed)
-	if err != nil || !bytes.Equal(plain, []byte(checkText)) {
-		return status.New(status.Untrusted, "store.sealed", "store %s was sealed with another key", d.path).
-			WithHint("the data key does not belong to this store: use the data dir's own key, or move %s away to start empty", d.path)
-	}
-	return nil
+// claimRows names this key in rows of the first version, which name none, if
+// the check value says that they are its.
+func (d *DB) claimRows(ctx context.Context) error {
+	return d.transact(ctx, func(tx *sql.Tx) error {
+		var id int64
+		var sealed []byte
+		err := tx.QueryRowContext(ctx, "SELECT id, value FROM meta WHERE name = 'check'").Scan(&id, &sealed)
+		if errors.Is(err, sql.ErrNoRows) {
+			return d.corrupt(errors.New("no check value"))
+		}
+		if err != nil {
+			return err
+		}
+		plain, err := d.sealer.open(cell("meta", "value", id), sealed)
+		if err != nil || !bytes.Equal(plain, []byte(checkText)) {
+			return nil
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE pods SET key = ? WHERE key = x''", d.sealer.id)
+		return err
+	})
 }
 
 // migrate runs what is missing, each script in a transaction with its number.

@@ -33,11 +33,10 @@ type DB struct {
 
 // Open opens the store at path, or makes it, readable by its owner only. key
 // has [KeySize] bytes. The reasons of its errors are "store.key" (a key of
-// another size), "store.sealed" (untrusted: the store was written with another
-// key; nothing was changed), "store.newer" (written by a newer version),
-// "store.locked" (another process has it open), "store.foreign" and
-// "store.corrupt" (the file is another program's, or damaged; the text names
-// it) and "store.disk_full". A nil log is silent.
+// another size), "store.newer" (written by a newer version), "store.locked"
+// (another process has it open), "store.foreign" and "store.corrupt" (the file
+// is another program's, or damaged; the text names it) and "store.disk_full".
+// Rows of other keys are left alone. A nil log is silent.
 func Open(ctx context.Context, path string, key []byte, log *slog.Logger) (*DB, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -70,8 +69,8 @@ func Open(ctx context.Context, path string, key []byte, log *slog.Logger) (*DB, 
 	return d, nil
 }
 
-// ready checks that the file is whole, ours and of this key, in that order,
-// and only then brings it to the current version.
+// ready checks that the file is whole and ours, in that order, and only then
+// brings it to the current version.
 func (d *DB) ready(ctx context.Context, log *slog.Logger) error {
 	var verdict string
 	if err := d.sql.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
@@ -84,15 +83,13 @@ func (d *DB) ready(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if version > 0 {
-		if err := d.checkKey(ctx); err != nil {
-			return err
-		}
-	}
 	if _, err := d.sql.ExecContext(ctx, "PRAGMA journal_mode(WAL)"); err != nil {
 		return d.wrap(err)
 	}
-	return d.migrate(ctx, version, log)
+	if err := d.migrate(ctx, version, log); err != nil {
+		return err
+	}
+	return d.claimRows(ctx)
 }
 
 // prepareFile makes the file with its mode, so that it is never there with

@@ -19,8 +19,12 @@ const maxCellBytes = 32 << 20
 // Save stores a record in place of the pod's earlier one. When it returns nil
 // the record is on disk; after any error the earlier one is still there, whole.
 // A full disk is resource_exhausted "store.disk_full". A second pod with the
-// same publisher and name is a conflict "store.name".
+// same publisher and name is a conflict "store.name". A locked record is
+// refused: what another data key opens would be lost.
 func (d *DB) Save(ctx context.Context, r provider.Record) error {
+	if r.Locked {
+		return fmt.Errorf("saving pod %s: its secrets are not known here and would be lost", r.ID)
+	}
 	secrets, err := secretCells(r)
 	if err != nil {
 		return fmt.Errorf("saving pod %s: %w", r.ID, err)
@@ -107,17 +111,17 @@ func (d *DB) writePod(ctx context.Context, tx *sql.Tx, id int64, r provider.Reco
 	}
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO pods (id, pod, publisher, name, revision, state, reason, request_id, manifest_digest,
-			manifest, keys, secrets, confirm, offer_id, payment_scheme, created_ns, updated_ns, tag)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			manifest, keys, secrets, confirm, offer_id, payment_scheme, created_ns, updated_ns, tag, key)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET
 			pod = excluded.pod, publisher = excluded.publisher, name = excluded.name, revision = excluded.revision,
 			state = excluded.state, reason = excluded.reason, request_id = excluded.request_id,
 			manifest_digest = excluded.manifest_digest, manifest = excluded.manifest, keys = excluded.keys,
 			secrets = excluded.secrets, confirm = excluded.confirm, offer_id = excluded.offer_id,
 			payment_scheme = excluded.payment_scheme, created_ns = excluded.created_ns,
-			updated_ns = excluded.updated_ns, tag = excluded.tag`,
+			updated_ns = excluded.updated_ns, tag = excluded.tag, key = excluded.key`,
 		id, r.ID, r.Publisher, r.Name, int64(r.Revision), r.State, r.Reason, r.RequestID[:], r.ManifestDigest[:],
-		sealed[0], sealed[1], sealed[2], sealed[3], r.OfferID, r.PaymentScheme, toNanos(r.Created), toNanos(r.Updated), tag)
+		sealed[0], sealed[1], sealed[2], sealed[3], r.OfferID, r.PaymentScheme, toNanos(r.Created), toNanos(r.Updated), tag, d.sealer.id)
 	return err
 }
 

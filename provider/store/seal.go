@@ -3,7 +3,9 @@ package store
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strconv"
@@ -17,7 +19,16 @@ const KeySize = 32
 // sealer encrypts single cells. Its nonces are random, which is safe for 2^32
 // cells under one key (NIST SP 800-38D, 8.3): five cells a save, far more saves
 // than a disk survives.
-type sealer struct{ aead cipher.AEAD }
+type sealer struct {
+	aead cipher.AEAD
+	// id names the key in rows; it tells nothing about it.
+	id []byte
+}
+
+const (
+	keyIDTag  = "apocryph/store/key-id/1"
+	keyIDSize = 16
+)
 
 func newSealer(key []byte) (sealer, error) {
 	if len(key) != KeySize {
@@ -31,7 +42,9 @@ func newSealer(key []byte) (sealer, error) {
 	if err != nil {
 		return sealer{}, fmt.Errorf("using the data key: %w", err)
 	}
-	return sealer{aead}, nil
+	mac := hmac.New(sha256.New, key)
+	_, _ = mac.Write([]byte(keyIDTag)) // a hash's Write never returns an error
+	return sealer{aead, mac.Sum(nil)[:keyIDSize]}, nil
 }
 
 // cell is the additional data that ties a ciphertext to its place.
