@@ -118,6 +118,10 @@ func (s *Service) Run(ctx context.Context) error {
 
 	s.mu.Lock()
 	for _, r := range lockedLast(records) {
+		if r.Locked {
+			// Nobody vouches that these are the pod's own.
+			r.Obsolete = nil
+		}
 		s.claimNames(&r)
 		p := newPod(r)
 		if err := s.recall(ctx, p); err != nil {
