@@ -36,8 +36,8 @@ func (w *world) lock() (unlock func()) {
 	}
 }
 
-// reboot stops all that runs.
-func (w *world) reboot() {
+// stopAll ends all that runs, as a reboot does.
+func (w *world) stopAll() {
 	for _, i := range must1(w.rt.List(w.t.Context())) {
 		for _, c := range i.Containers {
 			if c.Running {
@@ -67,7 +67,7 @@ func locked(t *testing.T, test func(t *testing.T, w *world, n *node, before prov
 		n := w.run()
 		before := n.deploy(order(t, alice, provider.Create, app("app", w.image("write", "/v/f", "kept", ";", "sleep"), host("a.example"), volume)))
 		n.stop()
-		w.reboot()
+		w.stopAll()
 		unlock := w.lock()
 		n = w.run()
 		synctest.Wait()
@@ -113,6 +113,7 @@ func TestWaitingForKeys(t *testing.T) {
 					t.Error(diff)
 				}
 				n.has("2-0 up")
+				synctest.Wait()
 				var said []string
 				must(t, n.ReadLogs(t.Context(), alice, "app", provider.LogQuery{}, func(_ uint32, l provider.LogLine) error {
 					said = append(said, string(l.Text))

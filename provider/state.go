@@ -30,9 +30,9 @@ const (
 var transitions = map[State][]State{
 	"": {StateAccepted},
 	// An update was prepared before it was accepted and has nothing to fetch.
-	StateAccepted:       {StateFetching, StateStarting, StateFailed, StateDeleting},
-	StateFetching:       {StateAccepted, StateStarting, StateFailed, StateDeleting},
-	StateStarting:       {StateAccepted, StateFetching, StateRunning, StateFailed, StateDeleting},
+	StateAccepted: {StateFetching, StateStarting, StateFailed, StateDeleting},
+	StateFetching: {StateAccepted, StateStarting, StateFailed, StateDeleting},
+	StateStarting: {StateAccepted, StateFetching, StateRunning, StateFailed, StateDeleting},
 	// A pod of another data key that stops running waits for it.
 	StateRunning:        {StateAccepted, StateFetching, StateStarting, StateFailed, StateDeleting},
 	StateFailed:         {StateAccepted, StateDeleting},

@@ -121,6 +121,9 @@ func (m *memory) Save(ctx context.Context, r provider.Record) error {
 	if err := errors.Join(m.fail, ctx.Err()); err != nil {
 		return err
 	}
+	if r.Locked {
+		return errors.New("a locked record was stored")
+	}
 	if have, ok := m.records[r.ID]; !ok || have.State != r.State || have.Revision != r.Revision {
 		m.states = append(m.states, r.State)
 	}

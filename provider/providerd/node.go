@@ -88,28 +88,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 			n.log.Warn("closing the device", "err", err)
 		}
 	}()
-	dataKey, err := tee.DataKey(ctx)
-	if err != nil {
-		return fmt.Errorf("opening the data key: %w", err)
-	}
-	storeKey, err := hkdf.Expand(sha256.New, dataKey, storeKeyInfo, store.KeySize)
-	if err != nil {
-		return err
-	}
-	podLogKey, err := logKey(dataKey)
-	if err != nil {
-		return err
-	}
-	var volumes *persistent
-	if disk != nil {
-		volumes, err = disk.persistent(dataKey)
-	}
-	clear(dataKey)
-	if err != nil {
-		return err
-	}
-	db, err := store.Open(ctx, filepath.Join(n.set.DataDir, "state.db"), storeKey, n.log)
-	clear(storeKey)
+	db, volumes, podLogKey, err := openStore(ctx, n.set, tee, disk)
 	if err != nil {
 		return err
 	}
@@ -137,6 +116,31 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		return err
 	}
 	return st.Wait(ctx)
+}
+
+// openStore opens the store, and the volumes where there is storage for them,
+// with the data key of this measured state.
+func openStore(ctx context.Context, s settings, device provider.Device, disk *storage) (db *store.DB, volumes *persistent, podLogKey []byte, err error) {
+	dataKey, err := device.DataKey(ctx)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("opening the data key: %w", err)
+	}
+	defer clear(dataKey)
+	storeKey, err := hkdf.Expand(sha256.New, dataKey, storeKeyInfo, store.KeySize)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer clear(storeKey)
+	if podLogKey, err = logKey(dataKey); err != nil {
+		return nil, nil, nil, err
+	}
+	if disk != nil {
+		if volumes, err = disk.persistent(dataKey); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	db, err = store.Open(ctx, filepath.Join(s.DataDir, "state.db"), storeKey, s.Logger)
+	return db, volumes, podLogKey, err
 }
 
 // storeKeyInfo keeps the store's key apart from others that the data key may

@@ -64,12 +64,12 @@ func TestKeys(t *testing.T) {
 // but whose pod it is.
 func TestLockedTampering(t *testing.T) {
 	for change, tampered := range map[string]bool{
-		"UPDATE pods SET publisher = 'mallory'":      true,
-		"UPDATE pods SET name = 'other'":             true,
-		"UPDATE pods SET pod = 'other'":              true,
-		"UPDATE pods SET request_id = x'01'":         true,
-		"UPDATE pods SET manifest_digest = x''":      true,
-		"UPDATE pods SET reason = 'nobody vouches'":  false,
+		"UPDATE pods SET publisher = 'mallory'":       true,
+		"UPDATE pods SET name = 'other'":              true,
+		"UPDATE pods SET pod = 'other'":               true,
+		"UPDATE pods SET request_id = x'01'":          true,
+		"UPDATE pods SET manifest_digest = x''":       true,
+		"UPDATE pods SET reason = 'nobody vouches'":   false,
 		"UPDATE pods SET key = x'00', manifest = x''": false,
 	} {
 		db := open(t, filepath.Join(t.TempDir(), "s.db"), testKey(1))
