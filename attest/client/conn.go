@@ -93,7 +93,8 @@ func (v *Verifier) transport(meet func(key []byte) error) *http.Transport {
 	}
 	// Other ways to make a connection would go past meet.
 	t.DialTLSContext = nil
-	t.DialTLS = nil //nolint:staticcheck // it is cleared, not used
+	//lint:ignore SA1019 it is cleared, not used
+	t.DialTLS = nil
 	cfg := t.TLSClientConfig
 	if cfg == nil {
 		cfg = &tls.Config{}

@@ -360,3 +360,10 @@ func plainServer(t testing.TB, p *provider) string {
 	check(t, err)
 	return "http://" + net.JoinHostPort(host, port)
 }
+
+// dialTo connects to whoever has the name now.
+func dialTo(target *atomic.Pointer[provider]) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, target.Load().Listener.Addr().String())
+	}
+}

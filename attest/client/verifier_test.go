@@ -69,7 +69,9 @@ func TestRefused(t *testing.T) {
 		{"another nonce", func(p *provider) { p.claims = func(c *attest.Claims) { c.Nonce[0] ^= 1 } }, client.Expect{}, "ATT-020", ""},
 		{"for another host", func(p *provider) { p.claims = func(c *attest.Claims) { c.Host = "other.localhost" } }, client.Expect{}, "ATT-021", ""},
 		{"for a peer", func(p *provider) { p.claims = func(c *attest.Claims) { c.VerifierPeer = []byte("a peer") } }, client.Expect{}, "ATT-021", ""},
-		{"for a deploy", func(p *provider) { p.claims = func(c *attest.Claims) { c.Purpose, c.VerifierPeer = attest.PurposeProvision, []byte("a peer") } }, client.Expect{}, "ATT-025", ""},
+		{"for a deploy", func(p *provider) {
+			p.claims = func(c *attest.Claims) { c.Purpose, c.VerifierPeer = attest.PurposeProvision, []byte("a peer") }
+		}, client.Expect{}, "ATT-025", ""},
 		{"another TLS key", func(p *provider) { p.claims = func(c *attest.Claims) { c.IngressTLSKey = other[:] } }, client.Expect{}, "ATT-026", ""},
 		{"no TLS key", func(p *provider) { p.claims = func(c *attest.Claims) { c.IngressTLSKey = nil } }, client.Expect{}, "ATT-026", ""},
 		{"expired", func(p *provider) { p.now = func() time.Time { return time.Now().Add(-time.Hour) } }, client.Expect{}, "ATT-023", ""},
@@ -300,7 +302,9 @@ func TestTPMMixed(t *testing.T) {
 	v := p.verifier(t)
 	v.Roots = verify.Roots{EKRoots: []*x509.Certificate{machine.Root}, EKIntermediates: []*x509.Certificate{machine.Issuer}}
 	p.set(func(p *provider) {
-		p.document = func(d *attest.Endpoint) { d.Identity.EKCertificates, d.Identity.EKPublic = id.EKCertificates, id.EKPublic }
+		p.document = func(d *attest.Endpoint) {
+			d.Identity.EKCertificates, d.Identity.EKPublic = id.EKCertificates, id.EKPublic
+		}
 	})
 	r, err := v.Verify(t.Context(), p.url())
 	denied(t, r, err, "ATT-092", "")
