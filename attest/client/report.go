@@ -77,8 +77,12 @@ func (e *DeniedError) status() *status.Error {
 	if !failed {
 		c = attest.Check{Code: codeInternal, Name: "appraisal", Got: "none that was completed", Want: "a verdict"}
 	}
-	return status.New(status.Untrusted, "attest.denied", "the evidence of %s does not pass: %s %s: got %s, want %s",
-		orNothing(e.Report.Host), c.Code, c.Name, orNothing(c.Got), orNothing(c.Want))
+	of := ""
+	if e.Report.Host != "" {
+		of = " of " + e.Report.Host
+	}
+	return status.New(status.Untrusted, "attest.denied", "the evidence%s does not pass: %s %s: got %s, want %s",
+		of, c.Code, c.Name, orNothing(c.Got), orNothing(c.Want))
 }
 
 // Error names the check that decided.

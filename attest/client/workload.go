@@ -26,31 +26,30 @@ const maxSkew = 2 * time.Minute
 
 // asserted is what makes the word of measured software believable.
 func (r *Report) asserted() attest.Anchor {
-	if r.Result == nil || r.Result.Level == attest.LevelSoft {
+	if l := r.Verdict.Level; l == "" || l == attest.LevelSoft {
 		return attest.AnchorSelf
 	}
 	return attest.AnchorAgentAsserted
 }
 
-// workload compares the pod in the claims with what the user expects.
-func (v *Verifier) workload(r *Report, c *attest.Claims) bool {
+// workload compares provider and pod with what the user expects.
+func (v *Verifier) workload(r *Report, provider string, runs *attest.PodClaims) bool {
 	anchor := r.asserted()
 	if want := v.Expect.Provider; want != "" {
-		got := PeerText(c.ProviderPeer)
-		if !r.check(attest.Check{Code: codePeer, Name: "made by the expected provider", OK: got == want, Anchor: anchor, Got: got, Want: want}) {
+		if !r.check(attest.Check{Code: codePeer, Name: "made by the expected provider", OK: provider == want, Anchor: anchor, Got: provider, Want: want}) {
 			return false
 		}
 	}
 	pod := attest.Check{Code: codeManifest, Name: "manifest that runs", Anchor: anchor, Got: "no pod", Want: "the pod behind this host"}
-	if c.Pod == nil {
+	if runs == nil {
 		return r.check(pod)
 	}
-	pod.OK, pod.Got, pod.Want = true, manifest.Digest(c.Pod.ManifestDigest).String(), ""
+	pod.OK, pod.Got, pod.Want = true, manifest.Digest(runs.ManifestDigest).String(), ""
 	if want := v.Expect.Manifest; want != nil {
 		pod.Want = want.String()
 		pod.OK = pod.Got == pod.Want
 	}
-	return r.check(pod) && r.check(v.images(c.Pod.Images, anchor))
+	return r.check(pod) && r.check(v.images(runs.Images, anchor))
 }
 
 func (v *Verifier) images(images []attest.ImageClaims, anchor attest.Anchor) attest.Check {
@@ -96,8 +95,7 @@ func (r *Report) fits(envelope []byte, c *attest.Claims, now time.Time) bool {
 		same(step, "of this manifest", got.Manifest.String(), manifest.Digest(c.Pod.ManifestDigest).String()) &&
 		same(step, "of these images", textOf(got.Images), textOfClaims(c.Pod.Images)) &&
 		step("names this host", serves(got.Endpoints, r.Host), hosts(got.Endpoints), r.Host) &&
-		step("signed before now", !got.Issued.After(now.Add(maxSkew)) && !got.Started.After(got.Issued),
-			"started "+stamp(got.Started)+", signed "+stamp(got.Issued), "at most 2 minutes after "+stamp(now))
+		step("signed before now", timely(got, now), times(got), notAfter(now))
 }
 
 func same(step func(name string, ok bool, got, want string) bool, name, got, want string) bool {

@@ -235,3 +235,15 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+func TestSignerOf(t *testing.T) {
+	got, err := SignerOf(signed(t, sample()))
+	if err != nil || got != KeyID(public()) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	for _, b := range []string{"", "{}", `{"payloadType":"x"}`, strings.Repeat("x", MaxEnvelope+1)} {
+		if got, err := SignerOf([]byte(b)); got != "" || status.CodeOf(err) != status.InvalidArgument {
+			t.Errorf("%.20q: got %q, %v", b, got, err)
+		}
+	}
+}
