@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"apocryph/attest"
+	"apocryph/attest/client"
 	"apocryph/attest/policy"
 	"apocryph/attest/verify"
 	"apocryph/manifest/offer"
@@ -70,12 +71,13 @@ func (s *Service) Attest(ctx context.Context, t Target, p *policy.Policy, purpos
 	if err != nil {
 		return out, err
 	}
-	if f := result.TPM; f != nil {
+	if f := result.TPM; f != nil && f.AKBinding == attest.AKActivated {
 		if err := s.cfg.Machines.Remember(f.EKFingerprint, f.AKName); err != nil {
 			s.log.Warn("an activation is not remembered and will be asked for again", "err", err)
 		}
 	}
 	out.Verdict = p.Appraise(result, s.cfg.Now())
+	s.rememberKey(out, p)
 	if needs != nil {
 		if err := s.openOffer(out, got.Offer, *needs); err != nil {
 			return out, err
@@ -176,9 +178,7 @@ func (s *Service) Reach(ctx context.Context, t Target) error {
 }
 
 // RootsOf are the trust anchors that a policy brings, beside the built-in ones.
-func RootsOf(p *policy.Policy) verify.Roots {
-	return verify.Roots{SoftCAs: p.SoftCAs(), EKRootFingerprints: p.EKRoots()}
-}
+func RootsOf(p *policy.Policy) verify.Roots { return client.RootsOf(p) }
 
 // denied is the error for a verdict that denies.
 func denied(v attest.Verdict) error {

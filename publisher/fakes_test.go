@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"apocryph/attest"
+	"apocryph/attest/client"
 	"apocryph/attest/device/soft"
 	"apocryph/attest/keyrelease"
 	"apocryph/attest/policy"
@@ -136,7 +137,7 @@ type fake struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, nets: map[publisher.ProviderID]*fake{}, apps: map[string]publisher.App{}, clock: time.Now()}
 	w.Config = publisher.Config{
-		Peer: me, Resolver: w, Sealer: w, Content: w, Finder: w, Connection: w, Providers: w, Codec: w, Pods: pods{w}, Apps: apps{w}, Machines: nowhere{}, Now: w.now,
+		Peer: me, Resolver: w, Sealer: w, Content: w, Finder: w, Connection: w, Providers: w, Codec: w, Pods: pods{w}, Apps: apps{w}, Machines: nowhere{}, Keys: w, Now: w.now,
 	}
 	return w
 }
@@ -446,5 +447,11 @@ func (a apps) Delete(_ context.Context, name string, at publisher.ProviderID) er
 	a.w.mu.Lock()
 	defer a.w.mu.Unlock()
 	delete(a.w.apps, name+"@"+string(at))
+	return nil
+}
+
+// RememberKey notes which providers' receipts can be believed.
+func (w *world) RememberKey(k client.AttestedKey) error {
+	w.note("key %s", k.Provider)
 	return nil
 }

@@ -20,6 +20,7 @@ type Config struct {
 	Pods       Pods
 	Apps       Apps
 	Machines   Machines
+	Keys       ReceiptKeys
 	Now        func() time.Time
 	Logger     *slog.Logger
 }
