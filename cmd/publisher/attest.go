@@ -101,18 +101,21 @@ type verdictCheck struct {
 	Policy string `json:"policy,omitempty"`
 }
 
-func (g *globals) setVerdict(t publisher.Target, v attest.Verdict) {
-	out := struct {
-		Provider publisher.ProviderID `json:"provider"`
-		Affirmed bool                 `json:"affirmed"`
-		Verdict  string               `json:"verdict"`
-		Level    attest.Level         `json:"level,omitempty"`
-		Platform string               `json:"platform,omitempty"`
-		Expires  *time.Time           `json:"expires,omitempty"`
-		Warnings []string             `json:"warnings"`
-		Checks   []verdictCheck       `json:"checks"`
-	}{
-		Provider: t.ID, Affirmed: v.Affirmed, Verdict: policy.SummaryLine(v), Level: v.Level, Platform: v.Platform,
+// verdictResult is a verdict as --json has it.
+type verdictResult struct {
+	Provider publisher.ProviderID `json:"provider"`
+	Affirmed bool                 `json:"affirmed"`
+	Verdict  string               `json:"verdict"`
+	Level    attest.Level         `json:"level,omitempty"`
+	Platform string               `json:"platform,omitempty"`
+	Expires  *time.Time           `json:"expires,omitempty"`
+	Warnings []string             `json:"warnings"`
+	Checks   []verdictCheck       `json:"checks"`
+}
+
+func newVerdictResult(id publisher.ProviderID, v attest.Verdict) verdictResult {
+	out := verdictResult{
+		Provider: id, Affirmed: v.Affirmed, Verdict: policy.SummaryLine(v), Level: v.Level, Platform: v.Platform,
 		Warnings: append([]string{}, v.Warnings...), Checks: []verdictCheck{},
 	}
 	if !v.ExpiresAt.IsZero() {
@@ -121,7 +124,11 @@ func (g *globals) setVerdict(t publisher.Target, v attest.Verdict) {
 	for _, c := range v.Checks {
 		out.Checks = append(out.Checks, verdictCheck{c.Code, c.Name, c.OK, string(c.Anchor), c.Got, c.Want, c.Policy})
 	}
-	g.app.Result(out)
+	return out
+}
+
+func (g *globals) setVerdict(t publisher.Target, v attest.Verdict) {
+	g.app.Result(newVerdictResult(t.ID, v))
 }
 
 func (g *globals) printVerdict(v attest.Verdict, explain bool) {

@@ -4,7 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"apocryph/attest"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected texts in testdata")
@@ -22,8 +28,45 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"publisher": 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "objects": objects},
+		Setup: func(env *testscript.Env) error { return endpoints(env) },
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "objects": objects},
 	})
+}
+
+// endpoints gives scripts the recorded evidence, its NONCE and TIME, and the
+// URLs of servers: one that replays the evidence, one that has none and one that
+// sends elsewhere.
+func endpoints(env *testscript.Env) error {
+	from := filepath.Join("..", "..", "attest", "client", "testdata")
+	files := map[string][]byte{}
+	for _, name := range []string{"document.json", "receipt.json", "policy.yaml", "nonce", "time"} {
+		b, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			return err
+		}
+		if files[name] = b; filepath.Ext(name) != "" {
+			if _, err := os.Stat(filepath.Join(env.WorkDir, name)); err == nil {
+				continue // the script has its own
+			}
+			if err := os.WriteFile(filepath.Join(env.WorkDir, name), b, 0o600); err != nil {
+				return err
+			}
+		}
+	}
+	env.Setenv("NONCE", string(files["nonce"]))
+	env.Setenv("TIME", string(files["time"]))
+	serve := func(name string, h http.HandlerFunc) string {
+		s := httptest.NewServer(h)
+		env.Defer(s.Close)
+		env.Setenv(name, s.URL)
+		return s.Listener.Addr().String()
+	}
+	env.Setenv("DIAL", serve("REPLAY", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(files["document.json"]) }))
+	serve("NOTHING", http.NotFound)
+	serve("ELSEWHERE", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://app.example"+attest.EndpointPath, http.StatusFound)
+	})
+	return nil
 }
 
 // exits runs a command that has to end with one of some exit codes:
