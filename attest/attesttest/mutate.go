@@ -38,6 +38,20 @@ func FlipEveryBit(t testing.TB, e attest.Evidence, stride int, try func(what str
 		c.Certificates = slices.Delete(c.Certificates, i, i+1)
 		try("a certificate less", c)
 	}
+	for i, x := range e.Endorsements {
+		flip("endorsement "+string(x.Kind), func(e *attest.Evidence) *[]byte { return &e.Endorsements[i].Body })
+		for j := range x.Chain {
+			flip("chain of endorsement "+string(x.Kind), func(e *attest.Evidence) *[]byte { return &e.Endorsements[i].Chain[j] })
+		}
+		for bit := range 8 * len(x.Kind) {
+			c := Clone(e)
+			text := []byte(x.Kind)
+			text[bit/8] ^= 1 << (bit % 8)
+			c.Endorsements[i].Kind = attest.Kind(text)
+			try("kind of endorsement", c)
+		}
+	}
+	flip("boot log", func(e *attest.Evidence) *[]byte { return &e.BootLog })
 	if e.TPM == nil {
 		return
 	}
@@ -66,6 +80,15 @@ func Clone(e attest.Evidence) attest.Evidence {
 	e.Certificates = slices.Clone(e.Certificates)
 	for i := range e.Certificates {
 		e.Certificates[i] = bytes.Clone(e.Certificates[i])
+	}
+	e.BootLog = bytes.Clone(e.BootLog)
+	e.Endorsements = slices.Clone(e.Endorsements)
+	for i := range e.Endorsements {
+		x := &e.Endorsements[i]
+		x.Body, x.Chain = bytes.Clone(x.Body), slices.Clone(x.Chain)
+		for j := range x.Chain {
+			x.Chain[j] = bytes.Clone(x.Chain[j])
+		}
 	}
 	if e.TPM != nil {
 		q := *e.TPM

@@ -23,6 +23,8 @@ func TestTPM(t *testing.T) {
 		"honest": honestQuote, "claims": quoteOverOtherClaims, "tampered": tamperedQuote, "replay": replayedQuote,
 		"two machines": twoMachines, "registers": otherRegisters, "external key": externalKey,
 		"other statements": otherStatements, "every bit": everyBitOfAQuote, "recalled": recalled,
+		"pinned": pinnedKeys, "composite": compositeEvidence, "mixed composite": compositeMixed, "composite shapes": compositeShapes,
+		"composite activated": compositeActivated, "every bit of composite": everyBitOfComposite,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, a, b) })
 	}

@@ -46,6 +46,7 @@ func recalled(t *testing.T, a, b prover) {
 		"another machine":     {func(x *exchange) { x.evidence = b.round(t, nil).evidence }, "ATT-040"},
 		"register changed":    {func(x *exchange) { x.evidence.TPM.PCRs[4].Value[0] ^= 1 }, "ATT-094"},
 		"another release key": {func(x *exchange) { x.claims = withHPKE(x.claims) }, "ATT-041"},
+		"a proof of nothing":  {func(x *exchange) { x.evidence = attest.ProveActivation(x.evidence, x.claims, make([]byte, 32)) }, "ATT-092"},
 	} {
 		x := a.round(t, nil)
 		x.evidence.TPM.ActivationProof, x.want = nil, recall(a, same)

@@ -46,6 +46,7 @@ func checkSNP(s *steps, e attest.Evidence, binding [64]byte, roots Roots, now ti
 	if report.GetVmpl() > maxVMPL {
 		return nil, s.fail(codeVMPL, fmt.Sprintf("VMPL 0x%x", report.GetVmpl()), "0 to 3: a report that the guest itself asked for", nil)
 	}
+	s.pass(codeVMPL, fmt.Sprintf("VMPL %d", report.GetVmpl()))
 	policy, err := abi.ParseSnpPolicy(report.GetPolicy())
 	if err != nil {
 		return nil, s.fail(codeParse, "an unknown guest policy", "one of the firmware ABI", err)

@@ -40,7 +40,7 @@ func (v *Verifier) Evidence(evidence []attest.Evidence, claims []byte, ch attest
 // chainKey is the SHA-256 of what a chain was verified from.
 type chainKey [sha256.Size]byte
 
-func newChainKey(kind abi.ReportSigner, certificates [][]byte, crl []byte) chainKey {
+func newChainKey(kind abi.ReportSigner, certificates [][]byte, crl []byte, hasCRL bool) chainKey {
 	h := sha256.New()
 	part := func(b []byte) {
 		var n [8]byte
@@ -50,9 +50,13 @@ func newChainKey(kind abi.ReportSigner, certificates [][]byte, crl []byte) chain
 		_, _ = h.Write(b)
 	}
 	part([]byte{byte(kind)})
-	// No list and an empty list differ in what is checked, but the empty one is
-	// never accepted.
-	part(crl)
+	// No list and an empty one differ in what is checked.
+	if hasCRL {
+		part([]byte{1})
+		part(crl)
+	} else {
+		part([]byte{0})
+	}
 	for _, der := range certificates {
 		part(der)
 	}

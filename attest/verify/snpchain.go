@@ -82,7 +82,7 @@ func checkSNPChain(s *steps, e attest.Evidence, report *spb.Report, roots Roots,
 	crl, hasCRL := e.Endorsed(attest.SNPCRL)
 	chain, key := (*snpChain)(nil), chainKey{}
 	if roots.chains != nil {
-		key = newChainKey(info.SigningKey, e.Certificates, crl.Body)
+		key = newChainKey(info.SigningKey, e.Certificates, crl.Body, hasCRL)
 		chain = roots.chains.get(key, trusted, now)
 	}
 	if chain == nil {
@@ -222,12 +222,15 @@ func checkLeaf(leaf *x509.Certificate, kind abi.ReportSigner) error {
 }
 
 // lineOfIssuer is the product line in the issuer's name: SEV-Milan, or
-// SEV-VLEK-Milan.
+// SEV-VLEK-Milan. It is "" for other names.
 func lineOfIssuer(leaf *x509.Certificate, kind abi.ReportSigner) string {
 	prefix := "SEV-"
 	if kind == abi.VlekReportSigner {
 		prefix = "SEV-VLEK-"
 	}
-	line, _ := strings.CutPrefix(leaf.Issuer.CommonName, prefix)
+	line, ok := strings.CutPrefix(leaf.Issuer.CommonName, prefix)
+	if !ok {
+		return ""
+	}
 	return line
 }

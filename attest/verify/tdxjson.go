@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -80,17 +81,23 @@ type tcbComponent struct {
 }
 
 // parseSigned cuts a statement out of the answer that carries it, as the exact
-// bytes that were signed, with its signature.
-func parseSigned(body []byte, name string) (statement json.RawMessage, signature hexBytes, err error) {
-	var outer map[string]json.RawMessage
-	if err := json.Unmarshal(body, &outer); err != nil {
-		return nil, nil, err
-	}
-	if len(outer) != 2 || outer[name] == nil || outer["signature"] == nil {
+// bytes that were signed, with its signature. The answer is held against the form
+// in which Intel's service gives it, to the byte: what is around the statement is
+// not signed, and need not be read in two ways.
+func parseSigned(body []byte, name string) (statement json.RawMessage, signature []byte, err error) {
+	body = bytes.TrimSuffix(body, []byte("\n"))
+	head, middle, tail := `{"`+name+`":`, `,"signature":"`, `"}`
+	end := len(body) - len(tail) - 2*p256Size - len(middle)
+	if end < len(head) || string(body[:len(head)]) != head || string(body[end:end+len(middle)]) != middle || string(body[len(body)-len(tail):]) != tail {
 		return nil, nil, errors.New("not a statement and its signature")
 	}
-	if err := json.Unmarshal(outer["signature"], &signature); err != nil {
+	digits := body[end+len(middle) : len(body)-len(tail)]
+	signature = make([]byte, p256Size)
+	if _, err := hex.Decode(signature, digits); err != nil {
 		return nil, nil, err
 	}
-	return outer[name], signature, nil
+	if hex.EncodeToString(signature) != string(digits) {
+		return nil, nil, errNotOfThisForm
+	}
+	return json.RawMessage(body[len(head):end]), signature, nil
 }

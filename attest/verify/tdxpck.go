@@ -110,10 +110,12 @@ func verifyIntel(root *x509.Certificate, now time.Time, certs ...*x509.Certifica
 	return nil
 }
 
-// parsePCKChain reads exactly three PEM blocks. Some quoting libraries end the
-// text with a NUL.
+// parsePCKChain reads exactly three PEM blocks in the one form that encoders give
+// them: nothing signs this text, and the decoder passes over a good deal. Some
+// quoting libraries end it with a NUL.
 func parsePCKChain(text []byte) (ders [][]byte, err error) {
 	rest := bytes.TrimRight(text, "\x00\r\n")
+	form := make([]byte, 0, len(text)+1)
 	for len(rest) > 0 {
 		// Decode passes over what is before a block.
 		if len(ders) == chainLength || !bytes.HasPrefix(rest, []byte("-----BEGIN CERTIFICATE-----")) {
@@ -123,7 +125,11 @@ func parsePCKChain(text []byte) (ders [][]byte, err error) {
 		if block == nil || len(block.Headers) > 0 {
 			return nil, errNotOfThisForm
 		}
+		form = append(form, pem.EncodeToMemory(block)...)
 		ders, rest = append(ders, block.Bytes), bytes.TrimLeft(after, "\r\n")
+	}
+	if !bytes.Equal(bytes.TrimRight(form, "\n"), bytes.TrimRight(text, "\x00\r\n")) {
+		return nil, errNotOfThisForm
 	}
 	if n := len(ders); n != chainLength {
 		return nil, fmt.Errorf("%d certificates", n)

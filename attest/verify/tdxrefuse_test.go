@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -262,7 +263,20 @@ func TestTDXEvidenceRefused(t *testing.T) {
 		{"TCB info with more", func(e evidence) {
 			e.Endorsements[0].Body = append([]byte(`{"a":1,`), e.Endorsements[0].Body[1:]...)
 		}, "ATT-011"},
-		{"an empty signature", func(e evidence) { e.Endorsements[0].Body = []byte(`{"tcbInfo":{},"signature":""}`) }, "ATT-040"},
+		{"an empty signature", func(e evidence) { e.Endorsements[0].Body = []byte(`{"tcbInfo":{},"signature":""}`) }, "ATT-011"},
+		{"a signature of zeros", func(e evidence) {
+			e.Endorsements[0].Body = fmt.Appendf(nil, `{"tcbInfo":{},"signature":"%0128d"}`, 0)
+		}, "ATT-040"},
+		{"capitals in a signature", func(e evidence) {
+			b := e.Endorsements[0].Body
+			copy(b[len(b)-130:], bytes.ToUpper(b[len(b)-130:]))
+		}, "ATT-011"},
+		{"two line feeds", func(e evidence) {
+			e.Endorsements[0].Body = append(e.Endorsements[0].Body, "\n\n"...)
+		}, "ATT-011"},
+		{"a field more", func(e evidence) {
+			e.Endorsements[0].Body = bytes.Replace(e.Endorsements[0].Body, []byte(`,"signature"`), []byte(`,"a":1,"signature"`), 1)
+		}, "ATT-040"},
 		{"a status changed", func(e evidence) {
 			e.Endorsements[1].Body = bytes.Replace(e.Endorsements[1].Body, []byte(`"isvsvn":4`), []byte(`"isvsvn":3`), 1)
 		}, "ATT-040"},
@@ -275,7 +289,7 @@ func TestTDXEvidenceRefused(t *testing.T) {
 			b, err := json.Marshal(v)
 			check(t, err)
 			e.Endorsements[0].Body = b
-		}, "ATT-040"},
+		}, "ATT-011"},
 		{"no quote", func(e evidence) { e.Report = nil }, "ATT-011"},
 		{"a quote for other evidence", func(e evidence) { e.Report = m.Quote(t, attest.ReportData([]byte("other")), nil) }, "ATT-041"},
 		{"another machine's quote", func(e evidence) { e.Report = other.Quote(t, [64]byte{1}, nil) }, "ATT-031"},
