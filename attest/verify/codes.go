@@ -40,5 +40,6 @@ var (
 	codePCRSelection   = code{"ATT-093", "pcr_selection", "registers demanded"}
 	codePCRDigest      = code{"ATT-094", "pcr_digest", "registers match the quote"}
 	codeAKName         = code{"ATT-096", "ak_name", "attestation key named in the claims"}
+	codeBootLog        = code{"ATT-097", "boot_log", "boot log explains the registers"}
 	codeInternal       = code{"ATT-190", "internal", "verifier"}
 )

@@ -69,6 +69,9 @@ func checkTDX(s *steps, e attest.Evidence, binding [64]byte, roots Roots, now ti
 	if err := checkTDAttributes(s, &q.body); err != nil {
 		return nil, err
 	}
+	if facts.Boot, err = checkTDXBoot(s, e.BootLog, facts.RTMRs); err != nil {
+		return nil, err
+	}
 	facts.TCBStatus, facts.TCBDate, facts.Advisories = word.String(), word.date, word.advisories
 	facts.TCBEvaluation, facts.CollateralExpires = min(collateral.tcb.Evaluation, collateral.qe.Evaluation), collateral.expires
 	return facts, nil

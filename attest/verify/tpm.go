@@ -54,6 +54,9 @@ func checkQuote(s *steps, e attest.Evidence, raw []byte, claims *attest.Claims, 
 	}
 	facts := want.facts
 	facts.PCRs = q.PCRs
+	if facts.Boot, err = checkTPMBoot(s, e.BootLog, q.PCRs, claims); err != nil {
+		return nil, err
+	}
 	facts.ResetCount, facts.RestartCount = att.ClockInfo.ResetCount, att.ClockInfo.RestartCount
 	return &facts, nil
 }
