@@ -39,6 +39,7 @@ var (
 	codeActivation     = code{"ATT-092", "activation", "both keys sit in one TPM"}
 	codePCRSelection   = code{"ATT-093", "pcr_selection", "registers demanded"}
 	codePCRDigest      = code{"ATT-094", "pcr_digest", "registers match the quote"}
+	codeResets         = code{"ATT-095", "reset_count", "counters of the TPM go up"}
 	codeAKName         = code{"ATT-096", "ak_name", "attestation key named in the claims"}
 	codeBootLog        = code{"ATT-097", "boot_log", "boot log explains the registers"}
 	codeInternal       = code{"ATT-190", "internal", "verifier"}
