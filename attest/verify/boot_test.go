@@ -48,7 +48,7 @@ func TestTPMBootLog(t *testing.T) {
 		t.Error(diff)
 	}
 	separator := sha256.Sum256(make([]byte, 4))
-	if missing, unexpected, ok := boot.Compare(4, [][]byte{loader[:], separator[:]}); !ok || missing != nil && len(missing) > 0 || unexpected != nil {
+	if missing, unexpected, ok := boot.Compare(4, [][]byte{loader[:], separator[:]}); !ok || len(missing) > 0 || unexpected != nil {
 		t.Errorf("got %x, %x, %v", missing, unexpected, ok)
 	}
 	// The pod log goes on from what shim left.

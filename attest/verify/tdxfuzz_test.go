@@ -189,25 +189,3 @@ func FuzzTDXBit(f *testing.F) {
 		x.refusedInOrder(t, "a bit")
 	})
 }
-
-// BenchmarkVerifyTDX has as much TCB info as Intel serves for a platform that
-// has seen many updates.
-func BenchmarkVerifyTDX(b *testing.B) {
-	m := attesttest.NewTDX(b, tdxNow, nil)
-	x := tdxRound(b, m)
-	x.evidence.Endorsements = m.Collateral(b, func(c *attesttest.TDXCollateral) {
-		level := c.TCB.Levels[0]
-		for i := range level.TCB.SGX {
-			level.TCB.SGX[i].Category, level.TCB.TDX[i].Category = "Early Microcode Update", "TDX Late Microcode Update"
-		}
-		for range 12 {
-			c.TCB.Levels = append(c.TCB.Levels, level)
-		}
-	})
-	for b.Loop() {
-		_, err := x.verify()
-		check(b, err)
-	}
-	tcb, _ := x.evidence.Endorsed(attest.TDXTCBInfo)
-	b.ReportMetric(float64(len(tcb.Body)), "tcbinfo-bytes")
-}
