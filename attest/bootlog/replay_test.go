@@ -256,3 +256,40 @@ func BenchmarkReplay(b *testing.B) {
 		})
 	}
 }
+
+func TestRegisterRTMR(t *testing.T) {
+	var l *Log
+	for _, r := range recordings(t) {
+		if r.Kind != "rtmr" {
+			continue
+		}
+		l = mustParse(t, readVector(t, r.Log))
+		for i, want := range r.registers(t) {
+			if got, err := l.RegisterRTMR(i); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s: rtmr[%d]: got %x, %v, want %x", r.Log, i, got, err, want)
+			}
+		}
+	}
+	if l == nil {
+		t.Fatal("no log of a TD is recorded")
+	}
+	for _, i := range []int{-1, 4} {
+		_, err := l.RegisterRTMR(i)
+		wantStatus(t, err, status.InvalidArgument, "bootlog.replay")
+	}
+	legacy := mustParse(t, readVector(t, recordingsOf(t, "sha1")))
+	_, err := legacy.RegisterRTMR(0)
+	wantStatus(t, err, status.Untrusted, "bootlog.bank")
+}
+
+// recordingsOf is a log that was recorded with a bank.
+func recordingsOf(t *testing.T, bank string) string {
+	t.Helper()
+	for _, r := range recordings(t) {
+		if r.Bank == bank && !slices.Contains(mustParse(t, readVector(t, r.Log)).Banks(), "sha384") {
+			return r.Log
+		}
+	}
+	t.Fatalf("no log with %s alone", bank)
+	return ""
+}
