@@ -10,18 +10,20 @@ import (
 	"apocryph/proto/status"
 )
 
-// The registers that the pod log extends unless the claims name another PCR.
+// The registers that the pod log extends. What the claims name makes no
+// difference: software could choose which register of its boot is not looked at.
 const (
 	podLogPCR  = 14
 	podLogRTMR = 3
 )
 
 // afterBoot are the PCRs that software goes on to extend, or anybody resets,
-// once firmware and loaders have ended: IMA's, systemd's for the phases of boot
-// and for the system's identity, and those for debugging and applications.
+// once firmware and loaders have ended: IMA's, systemd's for the phases of boot,
+// the pod log's, systemd's for the system's identity, and those for debugging and
+// applications.
 func afterBoot(pcr uint32) bool {
 	switch pcr {
-	case 10, 11, 15, 16, 23:
+	case 10, 11, podLogPCR, 15, 16, 23:
 		return true
 	}
 	return false
@@ -29,12 +31,10 @@ func afterBoot(pcr uint32) bool {
 
 // checkTPMBoot replays a boot log against the quoted registers. No log is no
 // fault: a policy that asks for facts refuses then.
-func checkTPMBoot(s *steps, log []byte, pcrs []attest.PCR, claims *attest.Claims) (*attest.BootFacts, error) {
-	own := podLogRegister(claims)
+func checkTPMBoot(s *steps, log []byte, pcrs []attest.PCR) (*attest.BootFacts, error) {
 	values := make(map[int][]byte, len(pcrs))
 	for _, p := range pcrs {
-		// One log's register less is nothing gained: its facts are missing.
-		if p.Bank == "sha256" && p.Index != own && !afterBoot(p.Index) {
+		if p.Bank == "sha256" && !afterBoot(p.Index) {
 			values[int(p.Index)] = p.Value
 		}
 	}
@@ -43,20 +43,9 @@ func checkTPMBoot(s *steps, log []byte, pcrs []attest.PCR, claims *attest.Claims
 		if err != nil {
 			return nil, nil, err
 		}
-		start, err := l.Register("sha256", int(own))
+		start, err := l.Register("sha256", podLogPCR)
 		return b, start, err
 	}, values)
-}
-
-// podLogRegister is the PCR that the claims name, such as "pcr14", if it is one
-// that a pod log may have.
-func podLogRegister(claims *attest.Claims) uint32 {
-	for i := range uint32(16) {
-		if claims.Register == fmt.Sprintf("pcr%d", i) {
-			return i
-		}
-	}
-	return podLogPCR
 }
 
 // checkTDXBoot does the same with the log of a TD's CCEL area and RTMR 0 to 2.

@@ -51,7 +51,7 @@ func checkQuote(s *steps, e attest.Evidence, raw []byte, claims *attest.Claims, 
 	}
 	facts := want.facts
 	facts.PCRs = q.PCRs
-	if facts.Boot, err = checkTPMBoot(s, e.BootLog, q.PCRs, claims); err != nil {
+	if facts.Boot, err = checkTPMBoot(s, e.BootLog, q.PCRs); err != nil {
 		return nil, err
 	}
 	facts.ResetCount, facts.RestartCount = att.resets, att.restarts
