@@ -93,7 +93,7 @@ func cloneTDX(e attest.Evidence) attest.Evidence {
 
 // stride keeps the tests short: flipping every bit takes a minute, and ten under
 // the race detector. Odd, so that every bit of a byte has its turn.
-var stride = flag.Int("stride", 13, "of the bits of TDX and SNP evidence every n-th is flipped; 1 flips all")
+var stride = flag.Int("stride", 29, "of the bits of TDX and SNP evidence every n-th is flipped; 1 flips all")
 
 // refusedInOrder fails the test unless changed evidence is refused, and not by
 // way of the recover.
