@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"apocryph/attest/device/tpm"
+	"apocryph/attest/device/tsm"
 	"apocryph/manifest"
 	"apocryph/provider"
 	"apocryph/provider/measure"
@@ -30,8 +31,13 @@ func logKey(dataKey []byte) ([]byte, error) {
 // registerOf is the register of a device for the pod log; nil where it has none,
 // and the log's head is in the claims alone.
 func registerOf(d provider.Device) provider.Register {
-	if t, ok := d.(*tpm.Device); ok {
-		return t.Register()
+	switch d := d.(type) {
+	case *tpm.Device:
+		return d.Register()
+	case *tsm.Device:
+		if r, ok := d.Register(); ok {
+			return r
+		}
 	}
 	return nil
 }

@@ -62,6 +62,11 @@ func openTSM(s settings, kind attest.Type) (*opened, error) {
 	if cfg.Client == nil && found.ReportDir {
 		cfg.Client = tsm.NewClient(m.Root)
 	}
+	if kind == attest.TDX {
+		if cfg.Register, err = tsm.OpenRegister(filepath.Join(m.Root, tsm.RTMR3)); err != nil {
+			return nil, err
+		}
+	}
 	if kind == attest.SEVSNP && cfg.Guest == nil && found.SEVGuest {
 		if cfg.Guest, err = tsm.OpenGuest(filepath.Join(m.Root, tsm.SEVGuestFile)); err != nil {
 			return nil, err

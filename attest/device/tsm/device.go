@@ -47,6 +47,8 @@ type Config struct {
 	// BootLog is the file of the firmware's event log, for TDX: [CCEL]. Empty or
 	// absent means none.
 	BootLog string
+	// Register is the pod log's register, for TDX; nil means that there is none.
+	Register Measurement
 	// Endorser completes each piece of evidence. It must be set.
 	Endorser Endorser
 	// StateDir keeps the wrapped data key of SEV-SNP. It must exist.
