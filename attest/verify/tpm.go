@@ -58,12 +58,12 @@ func checkQuote(s *steps, e attest.Evidence, raw []byte, claims *attest.Claims, 
 	return &facts, nil
 }
 
-// checkProof checks that the attestation key is that of the expected TPM. A
-// proof that nobody asked for is refused where evidence answers this very
-// verifier. In evidence for a pinned key it may be from the exchange that the
-// evidence was kept from; it says nothing to anyone else.
+// checkProof checks that the attestation key is that of the expected TPM. Who
+// remembers an activation or pinned the key may be looking at evidence that was
+// kept from an exchange, with the proof of then: it is for whoever knew its secret
+// and says nothing to anyone else, so that no bit of it is looked at.
 func checkProof(s *steps, q *attest.TPMQuote, raw []byte, want *Expected) error {
-	if n := len(q.ActivationProof); n > 0 && (want.proof == proofRemembered || want.proof == proofReport) {
+	if n := len(q.ActivationProof); n > 0 && want.proof == proofReport {
 		return s.fail(codeActivation, fmt.Sprintf("a proof of %d bytes", n), "none: no secret was sent", nil)
 	}
 	var why string
