@@ -18,8 +18,8 @@ const pkcs8P256 = "308187020100301306072a8648ce3d020106082a8648ce3d030107046d306
 
 // TestCanaries: no plaintext of the image, of a secret or of a value of the
 // environment, and no image key, is in a content store, a database, an argument
-// list, an environment or a log. The unpacked root file systems, bundles and
-// pod logs are left out: they are plaintext by design until storage protects them.
+// list, an environment or a log of the provider. [TestStorageAtRest] looks at
+// what pods have on the disk.
 func TestCanaries(t *testing.T) {
 	w := harness.New(t)
 	p := w.Provider("provider")

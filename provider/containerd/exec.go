@@ -70,7 +70,10 @@ func (r *Runtime) Exec(ctx context.Context, id provider.InstanceID, container st
 	if err != nil {
 		return 0, nil, fmt.Errorf("waiting for a command in container %q: %w", container, err)
 	}
-	if err := p.Start(ctx); err != nil {
+	if err := p.Start(ctx); ctx.Err() != nil {
+		// On a busy machine the time may be over already; the shim's word for it is another.
+		return 0, nil, ctx.Err()
+	} else if err != nil {
 		return 0, nil, startError(container, err)
 	}
 	select {

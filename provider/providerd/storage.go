@@ -56,7 +56,6 @@ func (s settings) vaultConfig() (vault.Config, error) {
 type storage struct {
 	*vault.Vault
 	dataDir string
-	log     *slog.Logger
 }
 
 // openStorage opens it as configured, never as anything weaker.
@@ -69,17 +68,23 @@ func openStorage(ctx context.Context, s settings) (*storage, error) {
 		return nil, err
 	}
 	v, err := vault.Open(ctx, cfg)
-	var e *status.Error
-	if errors.As(err, &e) && e.Code == status.Unimplemented {
-		return nil, status.Wrap(err, e.Code, "provider.storage", "this machine cannot protect pods at rest with %s: %s", cfg.Kind, e.Detail).
-			WithHint("%s; `provider doctor` looks closer; --storage tmpfs keeps pods in memory, --storage none leaves them readable on the disk and says so to publishers", e.Hint)
-	} else if err != nil {
-		return nil, err
+	if err != nil {
+		return nil, refusal(cfg.Kind, err)
 	}
 	if v.Kind() == vault.None {
 		s.Logger.Warn("pods are not protected at rest: the owner of the disk can read them", "storage", v.Kind())
 	}
-	return &storage{v, s.DataDir, s.Logger}, nil
+	return &storage{v, s.DataDir}, nil
+}
+
+// refusal tells how to go on where the machine cannot do what is asked for.
+func refusal(kind vault.Kind, err error) error {
+	var e *status.Error
+	if !errors.As(err, &e) || e.Code != status.Unimplemented {
+		return err
+	}
+	return status.Wrap(err, e.Code, "provider.storage", "this machine cannot protect pods at rest with %s: %s", kind, e.Detail).
+		WithHint("%s; `provider doctor` looks closer; --storage tmpfs keeps pods in memory, --storage none leaves them readable on the disk and tells publishers so", e.Hint)
 }
 
 // runtimeDir is where the container runtime has its plaintext.
@@ -102,13 +107,8 @@ func (s *storage) leave(ctx context.Context) error {
 	if err != nil || s.Kind() == vault.None {
 		return errors.Join(err, s.Close())
 	}
-	err = s.Destroy(ctx)
-	if status.ReasonOf(err) == "vault.busy" {
-		// Somebody looks into it; the next start finds it as it is.
-		s.log.Warn("private storage stays mounted", "err", err)
-		err = nil
-	}
-	return errors.Join(err, s.Close())
+	// The embedded containerd may have a file open until the process ends.
+	return errors.Join(s.Abandon(ctx), s.Close())
 }
 
 // fit makes what the inventory counts that of the storage: what fits in there,

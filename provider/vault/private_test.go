@@ -441,3 +441,39 @@ func TestCanceled(t *testing.T) {
 		t.Errorf("unfinished: %v, %v", left, err)
 	}
 }
+
+// TestAbandon has files open, which live until they are closed; nothing else does.
+func TestAbandon(t *testing.T) {
+	dir := tempDir(t)
+	v, err := Open(t.Context(), config(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(v.Path(), "a")
+	mustWrite(t, path, "text")
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantStatus(t, v.Destroy(t.Context()), status.Conflict, "vault.busy")
+	if err := v.Abandon(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if m := leftMounts(t, dir); len(m) > 0 {
+		t.Errorf("mounted: %v", m)
+	}
+	for _, gone := range []string{path, v.dirs.image()} {
+		if _, err := os.Stat(gone); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v", gone, err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l := leftLoops(t, dir); l != nil {
+		t.Errorf("still attached: %v", l)
+	}
+	if err := v.Abandon(t.Context()); status.ReasonOf(err) != "vault.closed" {
+		t.Errorf("a second time: %v", err)
+	}
+}

@@ -109,6 +109,22 @@ func (v *Vault) Destroy(ctx context.Context) error {
 	return v.Close()
 }
 
+// Abandon is [Vault.Destroy] also while files are open: who has them open keeps
+// them, and the disk space, until they are closed. The key is dropped first, so
+// that nothing else can be opened.
+func (v *Vault) Abandon(ctx context.Context) error {
+	v.mu.Lock()
+	err := v.usable(ctx)
+	if err == nil {
+		err = v.clear()
+	}
+	v.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("removing private storage: %w", err)
+	}
+	return v.Close()
+}
+
 func (v *Vault) destroy(ctx context.Context) error {
 	if err := v.usable(ctx); err != nil {
 		return err
