@@ -262,7 +262,7 @@ func TestStorageIsClaimed(t *testing.T) {
 		}
 	}
 	strict := w.Write("strict.yaml", openPolicy+"\nstorage: {protected: true}\n")
-	pub.Fails(12, []string{"ATT-170", "fscrypt or tmpfs"}, "attest", open.Addr(), "--policy", strict)
+	pub.Fails(12, []string{"ATT-170 storage"}, "attest", open.Addr(), "--policy", strict)
 }
 
 // reboot ends a provider and all its pods' processes at once, and unmounts
