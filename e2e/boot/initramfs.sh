@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the initramfs FILE: busybox, the modules of kernel.sh, the programs, what
-# images.sh wrote, and the scripts of guest/. All of the machine's software is in
+# Makes the initramfs FILE: busybox, mkfs.ext4, the modules of kernel.sh, the programs,
+# what images.sh wrote, and the scripts of guest/. All of the machine's software is in
 # this one file, so that a measured boot covers it.
 set -euo pipefail
 [ $# -ge 4 ] || { echo "usage: $0 FILE KERNEL_DIR IMAGES_DIR PROGRAM..." >&2; exit 2; }
@@ -19,6 +19,13 @@ done
 ln -s /bin/busybox "$root/sbin/modprobe"
 cp -a "$kernel/modules/lib" "$root/lib"
 cp "$@" "$root/bin/"
+# Storage is made with it; Debian's is linked to libraries.
+mkfs=$(PATH=$PATH:/usr/sbin:/sbin command -v mkfs.ext4)
+cp -L "$mkfs" "$root/sbin/mkfs.ext4"
+for library in $(ldd "$mkfs" | grep -o '/[^ ]*'); do
+  mkdir -p "$root$(dirname "$library")"
+  cp -L "$library" "$root$library"
+done
 cp -r "$images" "$root/boot-test/images"
 cp "$here"/guest/* "$root/boot-test/"
 chmod 755 "$root/boot-test/init"

@@ -20,7 +20,9 @@ cp "$from"/modules.{builtin,order} "$dir/modules/$modules/"
 
 # Directories instead of single modules: what the packet filter loads is decided
 # by its rules, through modules.alias, as on a machine that is installed.
+# So are the ciphers that encrypted storage asks for.
 for part in net/netfilter net/ipv4/netfilter net/ipv6/netfilter net/bridge net/802 net/llc net/core lib fs/overlayfs \
+  fs/ext4 fs/jbd2 fs/mbcache crypto arch/x86/crypto arch/x86/lib/crypto drivers/block/loop \
   drivers/virtio drivers/block/virtio_blk drivers/net/virtio_net drivers/net/net_failover drivers/net/veth \
   drivers/char/hw_random/virtio-rng drivers/firmware/qemu_fw_cfg; do
   # Newer kernels compress their modules.

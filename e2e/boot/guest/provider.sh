@@ -51,6 +51,7 @@ ask() {
 deploy_hello() {
   step 'the publisher writes a policy from what the provider shows'
   pub policy init --from "$address" -o $policy || fail "policy init ended with code $?"
+  grep -q 'protected: true' $policy || fail 'the provider shows no protected storage'
   step 'publisher deploy: encrypted, attested, released, running'
   head -c 32 /dev/urandom | base64 >images/token
   deploy hello || fail "deploy ended with code $?"
