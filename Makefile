@@ -34,6 +34,7 @@ install: build ## put both programs into PREFIX/bin (default /usr/local)
 	install bin/provider bin/publisher $(DESTDIR)$(or $(PREFIX),/usr/local)/bin
 
 demo: build ## deploy the sample app, encrypted, to a provider on this machine and ask it
+	@.ci/bootstrap run
 	e2e/demo.sh
 
 check: proto-check ## formatting, vet, staticcheck, generated code, module file
@@ -56,6 +57,7 @@ e2e-boot: build ## boot a virtual machine with cgroup v2 and a TPM, and deploy i
 	e2e/boot/run.sh bin/provider bin/publisher
 
 bench: build ## measure, each figure beside its yardstick in the same run
+	@.ci/bootstrap run
 	e2e/bench.sh
 
 fuzz: ## fuzz every parser, FUZZTIME each (default 60s)
