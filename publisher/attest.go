@@ -9,6 +9,7 @@ import (
 
 	"apocryph/attest"
 	"apocryph/attest/client"
+	"apocryph/attest/podlog"
 	"apocryph/attest/policy"
 	"apocryph/attest/verify"
 	"apocryph/manifest/offer"
@@ -26,11 +27,20 @@ type Attested struct {
 	ClaimsDigest [32]byte
 	// Offer is set where one was asked for, and its signature is good.
 	Offer *offer.Offer
+	// Log is the pod log, in order, where a pod was asked about; it is empty when
+	// the log does not replay.
+	Log []podlog.Entry
 }
 
 // Attest asks a provider for evidence and appraises it. The error says that
 // the evidence could not be had or is not authentic; a verdict that denies is no error.
 func (s *Service) Attest(ctx context.Context, t Target, p *policy.Policy, purpose attest.Purpose, needs *offer.Needs) (*Attested, error) {
+	return s.attest(ctx, t, p, purpose, AttestRequest{Needs: needs}, nil)
+}
+
+// attest is Attest for a request whose challenge is made here. Where pod is set,
+// the verdict also says whether the pod log shows it.
+func (s *Service) attest(ctx context.Context, t Target, p *policy.Policy, purpose attest.Purpose, req AttestRequest, pod *podlog.ExpectedPod) (*Attested, error) {
 	ctx, cancel := context.WithTimeout(ctx, attestTimeout)
 	defer cancel()
 	peer, err := s.cfg.Connection.Connect(ctx, t)
@@ -44,7 +54,7 @@ func (s *Service) Attest(ctx context.Context, t Target, p *policy.Policy, purpos
 	roots := RootsOf(p)
 	var expected *verify.Expected
 	ask := func(accept []attest.Type) (*Attestation, error) {
-		return s.cfg.Providers.Attest(ctx, t.ID, AttestRequest{Challenge: ch, Accept: accept, Needs: needs},
+		return s.cfg.Providers.Attest(ctx, t.ID, AttestRequest{Challenge: ch, Accept: accept, Needs: req.Needs, PodID: req.PodID, Log: req.Log},
 			func(id attest.TPMIdentity) (attest.Activation, error) {
 				want, err := verify.Recall(id, roots, s.cfg.Machines.Activated, s.cfg.Now())
 				if want != nil || err != nil {
@@ -78,8 +88,11 @@ func (s *Service) Attest(ctx context.Context, t Target, p *policy.Policy, purpos
 	}
 	out.Verdict = p.Appraise(result, s.cfg.Now())
 	s.rememberKey(out, p)
-	if needs != nil {
-		if err := s.openOffer(out, got.Offer, *needs); err != nil {
+	if pod != nil {
+		out.appraisePod(got.Log, *pod)
+	}
+	if req.Needs != nil {
+		if err := s.openOffer(out, got.Offer, *req.Needs); err != nil {
 			return out, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"apocryph/attest"
+	"apocryph/attest/podlog"
 	"apocryph/manifest"
 	"apocryph/manifest/offer"
 )
@@ -60,6 +61,10 @@ type AttestRequest struct {
 	Accept    []attest.Type
 	// Needs asks for an offer beside the evidence.
 	Needs *offer.Needs
+	// PodID is a pod of the caller's that the claims are to speak of, Log asks for
+	// the whole pod log.
+	PodID string
+	Log   bool
 }
 
 // Attestation is what a provider answered; nothing of it is verified yet.
@@ -67,6 +72,8 @@ type Attestation struct {
 	Claims   []byte
 	Evidence []attest.Evidence
 	Offer    *offer.Signed
+	// Log is what was shown of the pod log.
+	Log podlog.Shown
 }
 
 // ProvisionRequest is what travels in the clear.

@@ -17,20 +17,36 @@ import (
 )
 
 func newAttest(g *globals) *cobra.Command {
-	var policyPath string
+	var policyPath, app string
 	var explain bool
 	cmd := &cobra.Command{
-		Use: "attest PROVIDER", Short: "Ask a provider for evidence and appraise it",
+		Use: "attest [PROVIDER]", Short: "Ask a provider for evidence and appraise it",
 		Long: `Ask a provider for evidence and appraise it against a policy. The verdict is one
 line; --explain shows every check with what it got and wanted. Exit code 12 when
-the policy does not affirm.`,
+the policy does not affirm.
+
+With --pod the provider also shows its pod log, which has to lead to what its
+device shows and to say that the app runs as it was deployed: this manifest and
+these images. PROVIDER may be left out then. --explain shows the events, those of
+other publishers by their kind alone.`,
 		Example: `  publisher attest /ip4/192.0.2.7/tcp/4021/p2p/12D3KooW… --policy policy.yaml
-  publisher attest 12D3KooW… --policy policy.yaml --explain`,
+  publisher attest 12D3KooW… --policy policy.yaml --explain
+  publisher attest --pod shop --policy policy.yaml`,
 	}
 	addPolicy(cmd, &policyPath)
 	cmd.Flags().BoolVar(&explain, "explain", false, "show every check")
+	cmd.Flags().StringVar(&app, "pod", "", "`APP` that has to run there as it was deployed")
+	_ = cmd.RegisterFlagCompletionFunc("pod", func(cmd *cobra.Command, _ []string, near string) ([]string, cobra.ShellCompDirective) {
+		return g.completeApps(cmd, nil, near)
+	})
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		t, err := publisherd.ParseTarget(args[0])
+		provider := ""
+		if len(args) > 0 {
+			provider = args[0]
+		} else if app == "" {
+			return cli.Usage(cmd, "missing argument PROVIDER")
+		}
+		t, err := optionalTarget(provider)
 		if err != nil {
 			return err
 		}
@@ -38,31 +54,50 @@ the policy does not affirm.`,
 		if err != nil {
 			return err
 		}
+		if app != "" {
+			return g.at(cmd, app, provider, func(ctx context.Context, s *publisherd.Session, app publisher.App) error {
+				a, err := s.AttestPod(ctx, app.Provider, p, app)
+				return g.attested(a, app.Provider, &app, explain, policyPath, err)
+			})
+		}
 		return g.online(cmd.Context(), false, func(ctx context.Context, s *publisherd.Session) error {
-			a, err := s.Attest(ctx, t, p, attest.PurposeProvision, nil)
-			if a == nil {
-				if status.CodeOf(err) == status.Untrusted {
-					g.setVerdict(t, attest.Verdict{})
-				}
-				return withPolicyHint(err, policyPath)
-			}
-			v := a.Verdict
-			if err != nil {
-				// Not authentic: the checks so far are all there is to say.
-				v = attest.Verdict{}
-				if a.Result != nil {
-					v.Checks = a.Result.Checks
-				}
-			}
-			g.setVerdict(t, v)
-			g.printVerdict(v, explain)
-			if err == nil && !v.Affirmed {
-				err = notAffirmed(v, explain)
-			}
-			return withPolicyHint(err, policyPath)
+			a, err := s.Attest(ctx, *t, p, attest.PurposeProvision, nil)
+			return g.attested(a, *t, nil, explain, policyPath, err)
 		})
 	}
 	return cmd
+}
+
+// attested shows the outcome of an attestation and returns the error that
+// decides the exit code. app is set where the verdict is about one, too.
+func (g *globals) attested(a *publisher.Attested, t publisher.Target, app *publisher.App, explain bool, policyPath string, err error) error {
+	if a == nil {
+		if status.CodeOf(err) == status.Untrusted {
+			g.setVerdict(t, attest.Verdict{})
+		}
+		return withPolicyHint(err, policyPath)
+	}
+	v := a.Verdict
+	if err != nil {
+		// Not authentic: the checks so far are all there is to say.
+		v = attest.Verdict{}
+		if a.Result != nil {
+			v.Checks = a.Result.Checks
+		}
+	}
+	if app != nil {
+		g.setPodVerdict(t, v, *app, a.Log)
+	} else {
+		g.setVerdict(t, v)
+	}
+	g.printVerdict(v, explain)
+	if app != nil && explain {
+		g.printLog(a.Log)
+	}
+	if err == nil && !v.Affirmed {
+		err = notAffirmed(v, explain)
+	}
+	return withPolicyHint(err, policyPath)
 }
 
 // addPolicy adds --policy.

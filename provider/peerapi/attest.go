@@ -35,6 +35,9 @@ func (a *API) attest(ctx context.Context, s *rpc.ServerStream[*attestpb.AttestRe
 	if err != nil {
 		return err
 	}
+	if err := sendLog(s, got.Log); err != nil {
+		return err
+	}
 	result := &attestpb.AttestResult{Claims: got.Claims, Evidence: attest.EvidenceToWire(got.Evidence)}
 	if got.Offer != nil {
 		result.Offer = got.Offer.ToWire()
@@ -49,7 +52,10 @@ func attestFromWire(s *rpc.ServerStream[*attestpb.AttestResponse], req *attestpb
 	}
 	r := provider.AttestRequest{Challenge: attest.Challenge{
 		Purpose: purpose, VerifierPeer: []byte(s.Peer()), ProviderPeer: req.GetProviderPeer(),
-	}}
+	}, Pod: provider.PodID(req.GetPodId())}
+	if req.GetLog() != nil {
+		r.Log = &provider.LogRequest{From: req.GetLog().GetFrom()}
+	}
 	var faults []status.Fault
 	if copy(r.Challenge.Nonce[:], req.GetNonce()) != attest.NonceSize || len(req.GetNonce()) != attest.NonceSize {
 		faults = append(faults, status.Fault{Field: "nonce", Got: bytesText(len(req.GetNonce())), Want: bytesText(attest.NonceSize)})

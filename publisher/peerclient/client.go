@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"apocryph/attest"
+	"apocryph/attest/podlog"
 	"apocryph/manifest/offer"
 	"apocryph/p2p/rpc"
 	"apocryph/proto/attestpb"
@@ -47,6 +48,9 @@ func (c *Client) Attest(ctx context.Context, to publisher.ProviderID, req publis
 	if req.Needs != nil {
 		w.Capacity = req.Needs.ToWire()
 	}
+	if w.PodId = req.PodID; req.Log {
+		w.Log = &attestpb.LogRequest{}
+	}
 	stream, err := rpc.Call(ctx, c.host, id, rpc.Attest, w, func() *attestpb.AttestResponse { return new(attestpb.AttestResponse) })
 	if err != nil {
 		return nil, err
@@ -64,11 +68,20 @@ func (c *Client) Attest(ctx context.Context, to publisher.ProviderID, req publis
 			return nil, err
 		}
 	}
+	var log podlog.Shown
+	for req.Log && res.GetEvent().GetLog() != nil {
+		if err := addPage(&log, res.GetEvent().GetLog()); err != nil {
+			return nil, err
+		}
+		if res, err = receive(stream); err != nil {
+			return nil, err
+		}
+	}
 	result := res.GetResult()
 	if result == nil {
 		return nil, badAnswer("neither evidence nor a refusal")
 	}
-	out := &publisher.Attestation{Claims: result.GetClaims()}
+	out := &publisher.Attestation{Claims: result.GetClaims(), Log: log}
 	if out.Evidence, err = attest.EvidenceFromWire(result.GetEvidence()); err != nil {
 		return nil, err
 	}
