@@ -26,6 +26,12 @@
 // the ciphertext. The release and receipt keys are new then, and attestations
 // that were issued are forgotten.
 //
+// What is logged before what. Accepted orders, released keys, what the runtime
+// made and each start go through the [PodLog] before they happen, or do not
+// happen; ends after. An instance that the log of this boot does not know, after
+// a reboot say, is made again and not left running. Evidence names the log's
+// head, which stands still until the quote is made.
+//
 // Who may call what. [Service.Attest] and [Service.Quote] are for everybody.
 // [Service.Provision] wants an attestation issued to that very peer, bound to
 // the first request id that names it, and an order sealed to the attested key;
@@ -34,5 +40,5 @@
 //
 // The ports it needs are in ports.go and provider.go: [Runtime], [Instances],
 // [Volumes], [Logs]; [Images]; [Store]; [Capacity], [Charges]; [Names],
-// [Routes]; [Device]. A port that cannot be asked is no news about a pod.
+// [Routes]; [Device], [PodLog]. A port that cannot be asked is no news about a pod.
 package provider

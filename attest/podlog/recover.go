@@ -55,14 +55,6 @@ func ReadJournal(b, key []byte) (j Journal, records []Record, intact int, err er
 	return j, records, intact, nil
 }
 
-// JournalEpoch is the boot epoch of a write-ahead file, whatever else is wrong
-// with it: the file of another boot is of no more use and need not be intact.
-// It is as trustworthy as the key.
-func JournalEpoch(b, key []byte) ([]byte, error) {
-	j, _, err := readHeader(b[:min(len(b), frameHead+headerSize+maxEpoch+tagSize)], key)
-	return j.Epoch, err
-}
-
 func readHeader(b, key []byte) (Journal, int, error) {
 	j := Journal{key: bytes.Clone(key)}
 	body, n, err := j.cut(b, true)

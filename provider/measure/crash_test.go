@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"os"
 	"testing"
 
 	"apocryph/attest/podlog"
@@ -13,11 +14,15 @@ import (
 func TestKilledAnywhere(t *testing.T) {
 	const events = 2
 	kills := 0
+	begun := t.TempDir()
+	l, _ := start(t, config(begun, newMachine()), newMachine())
+	must(t, l.Close())
 	for first := 0; ; first++ {
 		var finished bool
 		for second := 0; second < 40; second++ {
 			m := newMachine()
 			dir := t.TempDir()
+			must(t, os.CopyFS(dir, os.DirFS(begun)))
 			init, err := podlog.Begin(m.small[:], m.large[:])
 			must(t, err)
 			acknowledged := 0

@@ -20,9 +20,9 @@
 // back an old file, the log is refused until the machine boots: going on would
 // only hide it.
 //
-// Files, in one directory of mode 0700, of one boot each: "journal" in the form of
-// [podlog.Journal], and "openings", which are encrypted, for the disk's owner
-// must not learn what tenants do. Both keys are derived from [Config.Key].
+// Files, in one directory of mode 0700, of one boot each: "journal-BOOT" in the
+// form of [podlog.Journal], and "openings-BOOT", which are encrypted, for the disk's
+// owner must not learn what tenants do. A new boot removes those of the last. Both keys are derived from [Config.Key].
 // Openings that were damaged are skipped: their owner misses them, everybody
 // else's log goes on.
 //

@@ -131,9 +131,10 @@ func (f *fragile) WriteAt(b []byte, off int64) (int, error) {
 	return done, nil
 }
 
+// Sync does not wait for a disk: what is written survives a kill without it.
 func (f *fragile) Sync() error {
 	f.m.tick()
-	return errors.Join(f.take("sync"), f.File.Sync())
+	return f.take("sync")
 }
 
 func (f *fragile) Truncate(n int64) error {

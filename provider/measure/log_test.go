@@ -24,6 +24,17 @@ func begin(t testing.TB, m *machine) podlog.Head {
 	return init
 }
 
+// find is the path of a log's file, of which there is one of each kind.
+func find(t testing.TB, dir, name string) string {
+	t.Helper()
+	all, err := filepath.Glob(filepath.Join(dir, name+"-*"))
+	must(t, err)
+	if len(all) != 1 {
+		t.Fatalf("got the files %v", all)
+	}
+	return all[0]
+}
+
 // A log goes on after a restart, and each pod's openings are its own.
 func TestGoesOn(t *testing.T) {
 	m := newMachine()
@@ -54,12 +65,12 @@ func TestDiskIsSealed(t *testing.T) {
 	l, _ := start(t, config(dir, m), m)
 	must(t, l.Append(t.Context(), "podcanary", &podlog.PodStop{At: at, PodID: "podcanary", Revision: 1, Instance: "canary", Cause: "canary"}))
 	for _, name := range []string{journalFile, openingsFile} {
-		b, err := os.ReadFile(filepath.Join(dir, name))
+		b, err := os.ReadFile(find(t, dir, name))
 		must(t, err)
 		if bytes.Contains(b, []byte("canary")) || len(b) == 0 {
 			t.Errorf("%s shows it", name)
 		}
-		info, err := os.Stat(filepath.Join(dir, name))
+		info, err := os.Stat(find(t, dir, name))
 		must(t, err)
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v", name, info.Mode())
@@ -77,8 +88,13 @@ func TestNewBootBeginsAnew(t *testing.T) {
 	m.small, m.large, m.extended = [32]byte{9}, [48]byte{9}, map[[32]byte]int{}
 	init := begin(t, m)
 	cfg := config(dir, m)
-	cfg.Epoch = []byte("next boot")
+	// Neither damage nor another key of that time keeps this boot from its log.
+	must(t, os.WriteFile(find(t, dir, journalFile), []byte("damaged"), 0o600))
+	cfg.Epoch, cfg.Key = []byte("next boot"), bytes.Repeat([]byte{3}, KeySize)
 	l, _ = start(t, cfg, m)
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 2 {
+		t.Errorf("got the files %v, %v", files, err)
+	}
 	if got := opened(t, l, "pod"); len(got) != 0 {
 		t.Errorf("the new boot knows %v", got)
 	}
@@ -91,10 +107,10 @@ func TestNewBootBeginsAnew(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	flip := func(name string, at int) func(*testing.T, string, *machine, *Config) {
 		return func(t *testing.T, dir string, _ *machine, _ *Config) {
-			b, err := os.ReadFile(filepath.Join(dir, name))
+			b, err := os.ReadFile(find(t, dir, name))
 			must(t, err)
 			b[(at+len(b))%len(b)] ^= 1
-			must(t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
+			must(t, os.WriteFile(find(t, dir, name), b, 0o600))
 		}
 	}
 	for name, tt := range map[string]struct {
@@ -110,7 +126,7 @@ func TestOpenRefuses(t *testing.T) {
 		}, status.Untrusted, "podlog.register"},
 		"one bank only": {func(_ *testing.T, _ string, m *machine, _ *Config) { m.large[0] ^= 1 }, status.Untrusted, "podlog.register"},
 		"an old journal": {func(t *testing.T, dir string, m *machine, cfg *Config) {
-			path := filepath.Join(dir, journalFile)
+			path := find(t, dir, journalFile)
 			old, err := os.ReadFile(path)
 			must(t, err)
 			l, _ := start(t, *cfg, m)
@@ -121,6 +137,14 @@ func TestOpenRefuses(t *testing.T) {
 		"no key":         {func(_ *testing.T, _ string, _ *machine, cfg *Config) { cfg.Key = nil }, 0, ""},
 		"damaged header": {flip(journalFile, 6), status.Internal, "podlog.journal"},
 		"damaged record": {flip(journalFile, -40), status.Internal, "podlog.journal"},
+		"journal of another boot": {func(t *testing.T, dir string, m *machine, cfg *Config) {
+			path := find(t, dir, journalFile)
+			other := *cfg
+			other.Dir, other.Epoch = t.TempDir(), []byte("other")
+			l, _ := start(t, other, m)
+			must(t, l.Close())
+			must(t, os.Rename(find(t, other.Dir, journalFile), path))
+		}, status.Unavailable, "podlog.epoch"},
 		"another key": {func(_ *testing.T, _ string, _ *machine, cfg *Config) {
 			cfg.Key = bytes.Repeat([]byte{2}, KeySize)
 		}, status.Internal, "podlog.journal"},
@@ -189,7 +213,7 @@ func TestDamagedOpenings(t *testing.T) {
 				must(t, l.Append(t.Context(), "pod", event("pod", n)))
 			}
 			must(t, l.Close())
-			path := filepath.Join(dir, openingsFile)
+			path := find(t, dir, openingsFile)
 			b, err := os.ReadFile(path)
 			must(t, err)
 			must(t, os.WriteFile(path, tt.spoil(b), 0o600))

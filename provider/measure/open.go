@@ -1,9 +1,10 @@
 package measure
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -69,35 +70,42 @@ func open(ctx context.Context, cfg Config, wrap func(*os.File) file) (*Log, erro
 	return l, nil
 }
 
-// current returns the journal of this boot. Where there is none it begins one,
-// in place of that of an earlier boot.
+// path is that of a file of this boot: its name has a hash of the epoch, so that
+// what another boot left, and however damaged it is, is never looked at.
+func (l *Log) path(name string) string {
+	sum := sha256.Sum256(l.cfg.Epoch)
+	return filepath.Join(l.cfg.Dir, name+"-"+hex.EncodeToString(sum[:8]))
+}
+
+// current returns the journal of this boot. Where there is none it begins one
+// and removes what earlier boots left.
 func (l *Log) current(key []byte, now podlog.Boot) ([]byte, error) {
-	path := filepath.Join(l.cfg.Dir, journalFile)
-	f, err := os.Open(path)
+	f, err := os.Open(l.path(journalFile))
 	if err == nil {
 		content, err := readAll(f, int64(podlog.MaxJournal))
 		if err = errors.Join(err, f.Close()); err != nil {
 			return nil, fmt.Errorf("reading the journal: %w", err)
 		}
-		epoch, err := podlog.JournalEpoch(content, key)
-		if err != nil {
-			return nil, l.refuse(err)
-		}
-		if bytes.Equal(epoch, l.cfg.Epoch) {
-			return content, nil
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
+		return content, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	// The openings of an earlier boot first: without a journal they are nobody's.
-	if err := os.Remove(filepath.Join(l.cfg.Dir, openingsFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	// Openings without a journal are nobody's.
+	old, err := os.ReadDir(l.cfg.Dir)
+	if err != nil {
 		return nil, err
+	}
+	for _, e := range old {
+		if err := os.Remove(filepath.Join(l.cfg.Dir, e.Name())); err != nil {
+			return nil, fmt.Errorf("removing the log of an earlier boot: %w", err)
+		}
 	}
 	_, content, err := podlog.NewJournal(now, key)
 	if err != nil {
 		return nil, err
 	}
-	return content, replace(path, content)
+	return content, replace(l.path(journalFile), content)
 }
 
 // read takes over a journal of this boot and brings the register to where it is.
@@ -107,18 +115,21 @@ func (l *Log) read(ctx context.Context, content, journalKey, openingsKey []byte,
 	if l.journal, l.records, intact, err = podlog.ReadJournal(content, journalKey); err != nil {
 		return l.refuse(err)
 	}
-	f, err := os.OpenFile(filepath.Join(l.cfg.Dir, journalFile), os.O_RDWR, 0o600)
+	f, err := os.OpenFile(l.path(journalFile), os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	l.file = &disk{f: wrap(f), size: int64(len(content))}
-	if f, err = os.OpenFile(filepath.Join(l.cfg.Dir, openingsFile), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return err
-	}
-	if err = syncDir(l.cfg.Dir); err == nil {
-		l.openings, err = newOpenings(wrap(f), openingsKey, l.cfg.Epoch)
+	f, err = os.OpenFile(l.path(openingsFile), os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		if f, err = os.OpenFile(l.path(openingsFile), os.O_RDWR|os.O_CREATE, 0o600); err == nil {
+			err = syncDir(l.cfg.Dir)
+		}
 	}
 	if err != nil {
+		return err
+	}
+	if l.openings, err = newOpenings(wrap(f), openingsKey, l.cfg.Epoch); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	missing, err := l.openings.load(l.records)
@@ -133,11 +144,13 @@ func (l *Log) read(ctx context.Context, content, journalKey, openingsKey []byte,
 			return err
 		}
 	}
-	if l.cfg.Register != nil {
-		// Also where no record waits: somebody else may have extended it.
-		if _, err := l.journal.Reconcile(now); err != nil {
-			return l.refuse(err)
-		}
+	if l.cfg.Register == nil {
+		// Nothing else tells what the head is; the epoch has to be this boot's.
+		now.SHA384 = l.journal.Head.SHA384[:]
+	}
+	// Also where no record waits: somebody else may have extended the register.
+	if _, err := l.journal.Reconcile(now); err != nil {
+		return l.refuse(err)
 	}
 	return l.settle(ctx)
 }
