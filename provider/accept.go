@@ -14,7 +14,7 @@ import (
 // A create is stored first and brought up then. An update is prepared first
 // (fetched, unpacked, its keys proven) while the old revision serves, so that
 // an order which cannot work leaves the running revision alone.
-func (s *Service) accept(ctx context.Context, want Record, m *manifest.Manifest, op Operation, order Order, report func(Progress)) (p *pod, revision uint64, err error) {
+func (s *Service) accept(ctx context.Context, want Record, m *manifest.Manifest, op Operation, order opened, report func(Progress)) (p *pod, revision uint64, err error) {
 	s.mu.Lock()
 	if s.spawn == nil {
 		s.mu.Unlock()
@@ -51,7 +51,7 @@ func (s *Service) accept(ctx context.Context, want Record, m *manifest.Manifest,
 
 // place checks an order against the pod that exists and makes it the current
 // revision, whose number it returns.
-func (s *Service) place(ctx context.Context, p *pod, want Record, m *manifest.Manifest, op Operation, order Order, report func(Progress)) (uint64, error) {
+func (s *Service) place(ctx context.Context, p *pod, want Record, m *manifest.Manifest, op Operation, order opened, report func(Progress)) (uint64, error) {
 	have := p.record()
 	if have.Revision > 0 && have.RequestID == want.RequestID {
 		return have.Revision, nil // placed by the same request, on another stream

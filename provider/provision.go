@@ -43,8 +43,11 @@ type Order struct {
 	Payment                offer.Payment
 	ExpectedRevision       uint64
 	PublisherPeer          []byte
+}
 
-	// claims is the digest of those that it was sealed to.
+// opened is an order and the digest of the claims that it was sealed to.
+type opened struct {
+	Order
 	claims [32]byte
 }
 
@@ -78,7 +81,6 @@ func (s *Service) Provision(ctx context.Context, publisher PublisherID, peer []b
 	if err != nil {
 		return Provisioned{}, err
 	}
-	order.claims = req.ClaimsDigest
 	if !bytes.Equal(order.PublisherPeer, peer) {
 		return Provisioned{}, status.New(status.PermissionDenied, "provision.publisher", "the sealed request names another publisher than the one who sent it")
 	}
@@ -108,7 +110,7 @@ func (s *Service) Provision(ctx context.Context, publisher PublisherID, peer []b
 		OfferID: order.OfferID, PaymentScheme: order.Payment.Scheme,
 		Created: now, Updated: now,
 	}
-	p, revision, err := s.accept(ctx, want, m, req.Operation, order, report)
+	p, revision, err := s.accept(ctx, want, m, req.Operation, opened{order, req.ClaimsDigest}, report)
 	if err != nil {
 		return Provisioned{}, err
 	}
