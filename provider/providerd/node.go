@@ -88,17 +88,17 @@ func (n *Node) Run(ctx context.Context) (err error) {
 			n.log.Warn("closing the device", "err", err)
 		}
 	}()
-	db, volumes, podLogKey, err := openStore(ctx, n.set, tee, disk)
+	opened, err := openStore(ctx, n.set, tee, disk)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer func() { err = errors.Join(err, opened.db.Close()) }()
 
 	epoch, err := bootEpoch(ctx, tee.Device)
 	if err != nil {
 		return err
 	}
-	pods, err := n.openLog(ctx, tee.Device, epoch, podLogKey)
+	pods, err := n.openLog(ctx, tee.Device, epoch, opened.logKey)
 	if err != nil {
 		return err
 	}
@@ -111,36 +111,47 @@ func (n *Node) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	err = n.start(ctx, st, parts{key: key, device: tee.Device, db: db, disk: disk, volumes: volumes, pods: pods, epoch: epoch})
+	err = n.start(ctx, st, parts{key: key, device: tee.Device, db: opened.db, disk: disk, volumes: opened.volumes, pods: pods, epoch: epoch})
 	if err != nil {
 		return err
 	}
 	return st.Wait(ctx)
 }
 
-// openStore opens the store, and the volumes where there is storage for them,
-// with the data key of this measured state.
-func openStore(ctx context.Context, s settings, device provider.Device, disk *storage) (db *store.DB, volumes *persistent, podLogKey []byte, err error) {
+// unsealed is what the data key opens.
+type unsealed struct {
+	db *store.DB
+	// volumes is nil without storage for them.
+	volumes *persistent
+	logKey  []byte
+}
+
+// openStore opens the store, volumes and the pod log's key with the data key of
+// this measured state.
+func openStore(ctx context.Context, s settings, device provider.Device, disk *storage) (*unsealed, error) {
 	dataKey, err := device.DataKey(ctx)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("opening the data key: %w", err)
+		return nil, fmt.Errorf("opening the data key: %w", err)
 	}
 	defer clear(dataKey)
 	storeKey, err := hkdf.Expand(sha256.New, dataKey, storeKeyInfo, store.KeySize)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	defer clear(storeKey)
-	if podLogKey, err = logKey(dataKey); err != nil {
-		return nil, nil, nil, err
+	var out unsealed
+	if out.logKey, err = logKey(dataKey); err != nil {
+		return nil, err
 	}
 	if disk != nil {
-		if volumes, err = disk.persistent(dataKey); err != nil {
-			return nil, nil, nil, err
+		if out.volumes, err = disk.persistent(dataKey); err != nil {
+			return nil, err
 		}
 	}
-	db, err = store.Open(ctx, filepath.Join(s.DataDir, "state.db"), storeKey, s.Logger)
-	return db, volumes, podLogKey, err
+	if out.db, err = store.Open(ctx, filepath.Join(s.DataDir, "state.db"), storeKey, s.Logger); err != nil {
+		return nil, err
+	}
+	return &out, nil
 }
 
 // storeKeyInfo keeps the store's key apart from others that the data key may

@@ -34,19 +34,19 @@ func TestMeasuredStates(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		db, _, _, err := openStore(t.Context(), s, d, nil)
+		opened, err := openStore(t.Context(), s, d, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() {
-			if err := db.Close(); err != nil {
+			if err := opened.db.Close(); err != nil {
 				t.Error(err)
 			}
 		}()
 		if then != nil {
-			then(db)
+			then(opened.db)
 		}
-		records, err := db.Load(t.Context())
+		records, err := opened.db.Load(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
