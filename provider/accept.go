@@ -136,7 +136,8 @@ func (s *Service) claimNames(r *Record) {
 
 // adopt makes want the pod's record.
 func (s *Service) adopt(ctx context.Context, p *pod, have, want Record, m *manifest.Manifest, report func(Progress)) error {
-	alive := have.State == StateRunning
+	// A locked pod, too, stays as it is for an order that cannot work.
+	alive := have.State == StateRunning || have.State == StateWaitingForKeys
 	if alive {
 		if err := s.prepare(ctx, p, want, m, report); err != nil {
 			return errors.Join(err, s.discard(ctx, want, m.Replicas.Min))

@@ -142,6 +142,11 @@ func TestWaitingForKeys(t *testing.T) {
 				m.Containers[0].Resources.CPUMillis = 1 << 20
 			}), replaces(1)))
 			refused(t, err, status.ResourceExhausted, "capacity.cpu")
+			// Such as a volume that only the earlier state opens.
+			w.rt.Fail("Create", status.New(status.PermissionDenied, "vault.key", "another key"))
+			_, err = n.provision(order(t, alice, provider.Update, app("app", w.image("sleep"), volume), replaces(1)))
+			refused(t, err, status.PermissionDenied, "vault.key")
+			w.rt.Fail("Create", nil)
 			later(time.Minute)
 			if r := w.store.records[before.PodID]; n.state() != provider.StateWaitingForKeys || !r.Locked || r.Revision != 1 {
 				t.Errorf("the pod is %q, stored as %+v", n.state(), r)

@@ -30,10 +30,11 @@ const leastFree = 2 << 30
 // Diagnose looks at what a provider with this configuration needs. It changes
 // nothing on the machine.
 func Diagnose(cfg Config) []Diagnosis {
-	out := []Diagnosis{
-		checkRoot(), checkTEE(cfg), checkCgroups(), checkNamespaces(), checkForwarding(), checkFilter(),
+	out := append([]Diagnosis{checkRoot()}, checkTEE(cfg)...)
+	out = append(out,
+		checkCgroups(), checkNamespaces(), checkForwarding(), checkFilter(),
 		checkDisk(cfg.DataDir), checkClock(),
-	}
+	)
 	out = append(out, checkStorage(cfg)...)
 	out = append(out, checkListen("ingress", cfg.Ingress))
 	for _, a := range cfg.API {
@@ -50,32 +51,6 @@ func checkRoot() Diagnosis {
 		return Diagnosis{Name: "root", OK: true, Found: "running as root"}
 	}
 	return Diagnosis{Name: "root", Found: fmt.Sprintf("running as uid %d", os.Geteuid()), Do: "start the provider as root: it makes namespaces, mounts and cgroups"}
-}
-
-func checkTEE(cfg Config) Diagnosis {
-	d := Diagnosis{Name: "tee"}
-	var found []string
-	for path, what := range map[string]string{"/dev/sev-guest": "an SEV-SNP guest", "/dev/tdx_guest": "a TDX guest"} {
-		if _, err := os.Stat(path); err == nil {
-			found = append(found, what+" ("+path+")")
-		}
-	}
-	if hasTPM(cfg.TPM) {
-		found = append(found, "a TPM at "+cfg.TPM)
-	}
-	d.Found = strings.Join(found, ", ")
-	switch {
-	case cfg.TEE == "soft":
-		d.OK, d.Found = true, "the software device: NOT SECURE, for development only"
-	case hasTPM(cfg.TPM):
-		d.OK = true
-	case len(found) > 0:
-		d.Do = "this version attests with a TPM 2.0; --tpm names one"
-	default:
-		d.Found = "neither a TPM 2.0 at " + cfg.TPM + ", nor an SEV-SNP or TDX guest"
-		d.Do = "give the virtual machine a vTPM, or use --tee soft for development"
-	}
-	return d
 }
 
 func checkCgroups() Diagnosis {
