@@ -81,7 +81,11 @@ func (s *Service) holdLocked(ctx context.Context, p *pod, rec Record) error {
 		s.narrow(p, rec, still)
 		wait(ctx, backoff(n))
 		for _, i := range up {
-			if err := s.cfg.Runtime.Start(ctx, i.ID); err != nil && ctx.Err() == nil {
+			err := s.announceStart(ctx, p, rec, i.ID)
+			if err == nil {
+				err = s.cfg.Runtime.Start(ctx, i.ID)
+			}
+			if err != nil && ctx.Err() == nil {
 				s.log.Warn("starting a locked pod's instance again", "instance", i.ID, "err", err)
 			}
 		}

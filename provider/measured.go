@@ -222,10 +222,14 @@ func (s *Service) noteStop(ctx context.Context, id InstanceID, cause string) {
 }
 
 // podClaims is what is claimed of a pod: its manifest, and the images that the
-// runtime reported when it was made.
+// runtime reported when it was made. Of a locked pod nothing is claimed: nobody
+// vouches for what its record says.
 func (p *pod) podClaims() *attest.PodClaims {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.rec.Locked {
+		return nil
+	}
 	out := &attest.PodClaims{PodID: string(p.rec.ID), ManifestDigest: p.rec.ManifestDigest[:]}
 	m, err := manifest.Unmarshal(p.rec.Manifest)
 	if err != nil {

@@ -2,6 +2,7 @@ package providerd
 
 import (
 	"crypto/sha256"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -43,6 +44,19 @@ func TestMeasuredStates(t *testing.T) {
 				t.Error(err)
 			}
 		}()
+		// The pod log of another state is no obstacle.
+		node := &Node{set: s, log: slog.New(slog.DiscardHandler)}
+		epoch, err := bootEpoch(t.Context(), d.Device)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pods, err := node.openLog(t.Context(), d.Device, epoch, opened.logKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := pods.Close(); err != nil {
+			t.Fatal(err)
+		}
 		if then != nil {
 			then(opened.db)
 		}
@@ -67,11 +81,13 @@ func TestMeasuredStates(t *testing.T) {
 	want(start(save("one")), false, false)
 	want(start(nil), false, false)
 	other := sha256.Sum256([]byte("another loader"))
+	m.Restart(t)
 	m.Extend(t, 4, other)
 	want(start(nil), true, false)
 	want(start(save("two")), true, false)
 	m.Restart(t)
 	want(start(nil), false, true)
+	m.Restart(t)
 	m.Extend(t, 4, other)
 	want(start(nil), true, false)
 	// A TPM that is gone is no other state.
