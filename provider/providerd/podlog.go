@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,37 +43,9 @@ func registerOf(d provider.Device) provider.Register {
 
 // openLog opens the pod log of this boot.
 func (n *Node) openLog(ctx context.Context, d provider.Device, epoch, key []byte) (*measure.Log, error) {
-	dir, err := logDir(filepath.Join(n.set.DataDir, "podlog"), epoch)
-	if err != nil {
-		return nil, err
-	}
 	return measure.Open(ctx, measure.Config{
-		Dir: dir, Key: key, Register: registerOf(d), Epoch: epoch, Logger: n.log,
+		Dir: filepath.Join(n.set.DataDir, "podlog"), Key: key, Register: registerOf(d), Epoch: epoch, Logger: n.log,
 	})
-}
-
-// logDir is the directory of this boot's log. Those of other boots are of no more
-// use and go: their key may be that of another measured state, which cannot tell
-// what boot they are of.
-func logDir(parent string, epoch []byte) (string, error) {
-	sum := sha256.Sum256(epoch)
-	name := hex.EncodeToString(sum[:8])
-	all, err := os.ReadDir(parent)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("looking for pod logs: %w", err)
-	}
-	for _, e := range all {
-		if e.Name() == name {
-			continue
-		}
-		if err := os.RemoveAll(filepath.Join(parent, e.Name())); err != nil {
-			return "", fmt.Errorf("removing the pod log of another boot: %w", err)
-		}
-	}
-	if _, err := privateDir(filepath.Dir(parent), filepath.Base(parent)); err != nil {
-		return "", err
-	}
-	return privateDir(parent, name)
 }
 
 // setup is what the pod log says of this provider. Parts are what decides how
