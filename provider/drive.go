@@ -149,7 +149,7 @@ func (s *Service) bringUp(ctx context.Context, p *pod, rec Record, m *manifest.M
 			return nil, err
 		}
 	}
-	if err := s.publish(p, rec, addresses(up)); err != nil {
+	if err := s.publish(p, rec, backendsOf(rec, m, up)); err != nil {
 		return nil, err
 	}
 	return up, s.advance(ctx, p, rec.Revision, func(r *Record) { r.State, r.Reason = StateRunning, "" })
@@ -283,6 +283,19 @@ func addresses(instances []Instance) []string {
 	var out []string
 	for _, i := range instances {
 		out = append(out, i.IP)
+	}
+	return out
+}
+
+// backendsOf are instances of one revision as routes know them.
+func backendsOf(rec Record, m *manifest.Manifest, instances []Instance) []Backend {
+	ids := make([]string, 0, len(m.Containers))
+	for _, c := range m.Containers {
+		ids = append(ids, c.Image.ImageID)
+	}
+	var out []Backend
+	for _, i := range instances {
+		out = append(out, Backend{Addr: i.IP, Manifest: rec.ManifestDigest, ImageIDs: ids})
 	}
 	return out
 }

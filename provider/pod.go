@@ -46,7 +46,10 @@ type pod struct {
 
 	routes sync.Mutex // guards published, and what Routes has of the pod
 	// published is where the routes lead.
-	published []string
+	published []Backend
+
+	receipts sync.Mutex // guards receipt
+	receipt  *signed
 }
 
 func newPod(r Record) *pod {
@@ -220,7 +223,7 @@ func (p *pod) failed() *status.Error {
 }
 
 // publish replaces the pod's routes and remembers where they lead.
-func (s *Service) publish(p *pod, rec Record, backends []string) error {
+func (s *Service) publish(p *pod, rec Record, backends []Backend) error {
 	p.routes.Lock()
 	defer p.routes.Unlock()
 	if err := s.cfg.Routes.Publish(rec.ID, rec.Endpoints, backends); err != nil {
@@ -239,7 +242,7 @@ func (s *Service) narrow(p *pod, rec Record, have []Instance) {
 		here[i.IP] = p.owns(i.ID) && running(i)
 	}
 	p.routes.Lock()
-	left := slices.DeleteFunc(slices.Clone(p.published), func(ip string) bool { return !here[ip] })
+	left := slices.DeleteFunc(slices.Clone(p.published), func(b Backend) bool { return !here[b.Addr] })
 	same := len(left) == len(p.published)
 	p.routes.Unlock()
 	if same {

@@ -38,11 +38,22 @@ type Names interface {
 
 // Routes sends traffic from endpoints to instances.
 type Routes interface {
-	// Publish replaces a pod's routes; backends are the addresses of its replicas.
-	Publish(pod PodID, endpoints []Endpoint, backends []string) error
+	// Publish replaces a pod's routes; backends are its replicas.
+	Publish(pod PodID, endpoints []Endpoint, backends []Backend) error
 	// Explain sets what is answered while no backend does.
 	Explain(pod PodID, reason string)
 	Withdraw(pod PodID)
+}
+
+// Backend is a replica that gets traffic. While an update is under way, replicas
+// of two revisions may be among the backends, one after the other.
+type Backend struct {
+	// Addr is its own IP address.
+	Addr string
+	// Manifest is the digest of the manifest that it runs, ImageIDs are those of
+	// its containers' images, "sha256:HEX".
+	Manifest manifest.Digest
+	ImageIDs []string
 }
 
 // Device produces evidence about this machine.

@@ -58,6 +58,9 @@ type Provisioned struct {
 	Endpoints      []Endpoint
 	Confirm        []byte
 	ManifestDigest manifest.Digest
+	// Receipt is a signed statement about the running pod, a DSSE envelope of
+	// package apocryph/attest/receipt; empty for a dry run.
+	Receipt []byte
 }
 
 // Provision carries out a sealed request and follows the pod until it is
@@ -196,7 +199,14 @@ func (s *Service) follow(ctx context.Context, p *pod, revision uint64, report fu
 				WithHint("deploy it again")
 		case rec.State == StateRunning:
 			report(Progress{Stage: StageHealthy})
-			return Provisioned{PodID: rec.ID, Revision: rec.Revision, Endpoints: rec.Endpoints, Confirm: rec.Confirm, ManifestDigest: rec.ManifestDigest}, nil
+			envelope, err := s.receipt(p, rec)
+			if err != nil {
+				return Provisioned{}, err
+			}
+			return Provisioned{
+				PodID: rec.ID, Revision: rec.Revision, Endpoints: rec.Endpoints, Confirm: rec.Confirm,
+				ManifestDigest: rec.ManifestDigest, Receipt: envelope,
+			}, nil
 		}
 		if pr != last {
 			last = pr

@@ -33,6 +33,10 @@ func TestCreateUpdateDelete(t *testing.T) {
 			PodID: provider.PodIDOf(alice, "app"), Revision: 1, Confirm: confirm, ManifestDigest: manifest.DigestOf(c.order.Manifest),
 			Endpoints: []provider.Endpoint{{Container: "web", Target: 8080, Protocol: manifest.HTTP, Host: "a.example", URL: "http://a.example/"}},
 		}
+		if len(got.Receipt) == 0 {
+			t.Error("there is no receipt")
+		}
+		want.Receipt = got.Receipt
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("the answer differs:\n%s", diff)
 		}

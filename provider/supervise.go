@@ -197,7 +197,7 @@ func (v *supervisor) check(ctx context.Context) {
 	if slices.Equal(backends, v.backends) && (why == "") == v.well {
 		return
 	}
-	if err := v.s.publish(v.p, v.rec, backends); err != nil {
+	if err := v.s.publish(v.p, v.rec, backendsOf(v.rec, v.m, healthy)); err != nil {
 		v.s.log.Warn("publishing routes", "pod", v.rec.ID, "err", err)
 		return
 	}

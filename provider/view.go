@@ -22,6 +22,8 @@ type PodView struct {
 	Containers     []ContainerView
 	Created        time.Time
 	Updated        time.Time
+	// Receipt is that of [Provisioned]; empty while the pod does not run.
+	Receipt []byte
 }
 
 // ContainerView is one container of one replica.
@@ -85,11 +87,16 @@ func (s *Service) views(ctx context.Context, want func(Record) bool) ([]PodView,
 }
 
 func (s *Service) view(p *pod, have []Instance) PodView {
+	r := p.record()
+	envelope, err := s.receipt(p, r)
+	if err != nil && r.State == StateRunning {
+		s.log.Warn("a pod is shown without receipt", "pod", r.ID, "err", err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := p.rec
 	v := PodView{
-		ID: r.ID, Publisher: r.Publisher, Name: r.Name, Revision: r.Revision, State: r.State, Reason: r.Reason,
+		Receipt: envelope,
+		ID:      r.ID, Publisher: r.Publisher, Name: r.Name, Revision: r.Revision, State: r.State, Reason: r.Reason,
 		ManifestDigest: r.ManifestDigest, Endpoints: r.Endpoints, Created: r.Created, Updated: r.Updated,
 	}
 	if v.Reason == "" {

@@ -335,6 +335,7 @@ type switchboard struct {
 type route struct {
 	endpoints []provider.Endpoint
 	backends  []string
+	to        []provider.Backend
 	why       string
 }
 
@@ -356,14 +357,18 @@ func (b *switchboard) Assign(_ provider.PublisherID, pod provider.PodID, m *mani
 	return out, nil
 }
 
-func (b *switchboard) Publish(pod provider.PodID, endpoints []provider.Endpoint, backends []string) error {
+func (b *switchboard) Publish(pod provider.PodID, endpoints []provider.Endpoint, to []provider.Backend) error {
+	var backends []string
+	for _, b := range to {
+		backends = append(backends, b.Addr)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	maps.DeleteFunc(b.hosts, func(_ string, owner provider.PodID) bool { return owner == pod })
 	for _, e := range endpoints {
 		b.hosts[e.Host] = pod
 	}
-	b.routes[pod] = route{endpoints: endpoints, backends: backends}
+	b.routes[pod] = route{endpoints: endpoints, backends: backends, to: to}
 	if b.onPublish != nil {
 		b.onPublish(pod, backends)
 	}

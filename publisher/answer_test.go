@@ -45,8 +45,8 @@ func TestAnswer(t *testing.T) {
 	w := newWorld(t)
 	p := w.provider("p", func(f *fake) {
 		f.endpoints = []publisher.Endpoint{
-			{Protocol: manifest.UDP, URL: "udp://127.0.0.1:1", Dial: "127.0.0.1:1"},
-			{Protocol: manifest.TCP, URL: "tcp://" + l.Addr().String(), Dial: l.Addr().String()},
+			{Container: "web", Protocol: manifest.UDP, URL: "udp://127.0.0.1:1", Dial: "127.0.0.1:1"},
+			{Container: "web", Protocol: manifest.TCP, URL: "tcp://" + l.Addr().String(), Dial: l.Addr().String()},
 			web,
 		}
 	})

@@ -191,6 +191,10 @@ func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p 
 	if !bytes.Equal(got.ManifestDigest, p.digest[:]) {
 		return nil, status.New(status.Untrusted, "provision.digest", "the provider runs another manifest than the one sent")
 	}
+	app.Receipt = got.Receipt
+	if app.ReceiptKey, err = s.checkReceipt(ctx, req, c.attested, p, got, revision); err != nil {
+		return nil, err
+	}
 	app.PodID, app.Revision, app.Endpoints, app.URL = got.PodID, got.Revision, got.Endpoints, firstURL(got.Endpoints)
 	app.Pending, app.Updated = nil, s.cfg.Now()
 	// Saved before the app answers: a deploy that is interrupted now can be looked at.

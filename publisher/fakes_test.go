@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/goleak"
 
 	"apocryph/attest"
@@ -23,6 +25,7 @@ import (
 	"apocryph/attest/device/soft"
 	"apocryph/attest/keyrelease"
 	"apocryph/attest/policy"
+	"apocryph/attest/receipt"
 	"apocryph/attest/verify"
 	"apocryph/manifest"
 	"apocryph/manifest/offer"
@@ -126,6 +129,8 @@ type fake struct {
 	offer  func(*offer.Offer)
 	signed func(*offer.Signed)
 	result func(*publisher.Provisioned)
+	// receipted changes a receipt before it is signed, and returns the key for it.
+	receipted func(*receipt.Receipt) ed25519.PrivateKey
 	// relays is the provider whose evidence it passes on as its own.
 	relays *fake
 
@@ -386,7 +391,37 @@ func (w *world) Provision(ctx context.Context, id publisher.ProviderID, req publ
 	if f.result != nil {
 		f.result(&out)
 	}
-	return out, ctx.Err()
+	if out.Receipt == nil && out.ManifestDigest != nil {
+		out.Receipt, err = f.receipt(out, o.Manifest)
+	}
+	return out, errors.Join(err, ctx.Err())
+}
+
+// receipt is signed for what a provision answered.
+func (f *fake) receipt(out publisher.Provisioned, b []byte) ([]byte, error) {
+	m, err := manifest.Unmarshal(b)
+	if err != nil {
+		return nil, err
+	}
+	id, err := peer.IDFromBytes(f.peer)
+	if err != nil {
+		return nil, err
+	}
+	r := receipt.Receipt{
+		Provider: id.String(), PodID: out.PodID, Revision: out.Revision, Manifest: manifest.DigestOf(b), BootEpoch: bytes.Repeat([]byte{1}, 32),
+		Started: f.w.now().Truncate(time.Millisecond), Issued: f.w.now().Truncate(time.Millisecond),
+	}
+	for _, c := range m.Containers {
+		r.Images = append(r.Images, receipt.Image{Container: c.Name, ImageID: c.Image.ImageID, CID: c.Image.CID})
+	}
+	for _, e := range out.Endpoints {
+		r.Endpoints = append(r.Endpoints, receipt.Endpoint{Container: e.Container, Protocol: string(e.Protocol), URL: e.URL})
+	}
+	key := f.sign
+	if f.receipted != nil {
+		key = f.receipted(&r)
+	}
+	return receipt.Sign(r, key)
 }
 
 // pods are the pods at all providers.

@@ -113,6 +113,8 @@ type Provisioned struct {
 	Endpoints      []Endpoint
 	Confirm        []byte
 	ManifestDigest []byte
+	// Receipt is a DSSE envelope of package apocryph/attest/receipt, not verified yet.
+	Receipt []byte
 }
 
 // Endpoint is how an app is reached.
@@ -154,6 +156,8 @@ type PodStatus struct {
 	Containers     []ContainerStatus
 	Created        time.Time
 	Updated        time.Time
+	// Receipt is that of [Provisioned], by today's key; empty while it does not run.
+	Receipt []byte
 }
 
 // ContainerStatus is one container of one replica.
@@ -230,6 +234,10 @@ type App struct {
 	URL            string
 	// Verdict is the verdict's one line at the last deploy.
 	Verdict string
+	// Receipt is the signed statement about the pod as it was deployed, verified
+	// with ReceiptKey, which that deploy's evidence binds (Ed25519, 32 bytes).
+	Receipt    []byte
+	ReceiptKey []byte
 	// Pending is a provision that was sent and not yet answered.
 	Pending          *Pending
 	Created, Updated time.Time

@@ -17,15 +17,17 @@ import (
 )
 
 func newStatus(g *globals) *cobra.Command {
-	var provider string
+	var provider, receipt string
 	cmd := &cobra.Command{
 		Use: "status APP", Short: "Show how an app is doing",
 		Long: `Show how an app is doing, by the word of its provider. The verdict is that of the
-last deploy.`,
-		Example:           "  publisher status shop\n  publisher status shop --json",
+last deploy, and so is the receipt: what the provider signed with its attested key
+about the pod, and what deploy verified.`,
+		Example:           "  publisher status shop\n  publisher status shop --json\n  publisher status shop --receipt shop.receipt",
 		ValidArgsFunction: g.completeApps,
 	}
 	cmd.Flags().StringVar(&provider, "provider", "", "`PROVIDER` that has the app, where several have one of this name")
+	cmd.Flags().StringVar(&receipt, "receipt", "", "`FILE` to write the receipt of the last deploy to, which must not exist")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return g.at(cmd, args[0], provider, func(ctx context.Context, s *publisherd.Session, app publisher.App) error {
 			pods, err := s.Pods.PodStatus(ctx, app.Provider.ID, app.Name)
@@ -35,6 +37,9 @@ last deploy.`,
 			if len(pods) != 1 {
 				return status.New(status.Unavailable, "pod.answer", "the provider answered with %d pods, want 1", len(pods))
 			}
+			if err := writeReceipt(app, receipt); err != nil {
+				return err
+			}
 			g.setStatus(app, pods[0])
 			if g.app.JSON {
 				return nil
@@ -43,6 +48,19 @@ last deploy.`,
 		})
 	}
 	return cmd
+}
+
+// writeReceipt writes the receipt that deploy verified; not that of today,
+// which nobody has verified.
+func writeReceipt(app publisher.App, path string) error {
+	switch {
+	case path == "":
+		return nil
+	case len(app.Receipt) == 0:
+		return status.New(status.NotFound, "receipt.missing", "no receipt of %s is kept here", app.Name).
+			WithHint("publisher deploy gets one")
+	}
+	return writeNew(path, append(app.Receipt, '\n'), 0o644)
 }
 
 func digestOf(p publisher.PodStatus) string { return "sha256:" + hex.EncodeToString(p.ManifestDigest) }

@@ -82,6 +82,9 @@ func codeOf(httpStatus int) status.Code {
 		return status.Unauthenticated
 	case http.StatusForbidden:
 		return status.PermissionDenied
+	case http.StatusMisdirectedRequest:
+		// Of this project's servers: something else runs than what was verified.
+		return status.Untrusted
 	case http.StatusNotFound, http.StatusGone:
 		return status.NotFound
 	case http.StatusConflict, http.StatusPreconditionFailed:

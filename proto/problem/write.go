@@ -41,7 +41,14 @@ type fault struct {
 // that belonged to the answer that is not given. The instance is the request
 // id that w, or else r, carries in [RequestIDHeader]; r may be nil.
 func Write(w http.ResponseWriter, r *http.Request, err error) {
-	e, code := classify(err)
+	_, code := classify(err)
+	WriteStatus(w, r, err, code)
+}
+
+// WriteStatus is [Write] with another HTTP status than that of the error's
+// class, for conditions that HTTP itself has a name for, such as 405 and 421.
+func WriteStatus(w http.ResponseWriter, r *http.Request, err error, code int) {
+	e, _ := classify(err)
 	doc := document{
 		Type:       typeOf(e.Reason),
 		Title:      codes[e.Code].title,

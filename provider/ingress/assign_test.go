@@ -237,7 +237,7 @@ func TestPublishRefuses(t *testing.T) {
 		"bad backend":      {provider.Endpoint{Protocol: manifest.HTTP, Host: "a"}, "web:80", status.InvalidArgument},
 		"used by programs": {provider.Endpoint{Protocol: manifest.TCP, Port: busyPort, HostIP: "127.0.0.1"}, "127.0.0.1", status.Unavailable},
 	} {
-		err := i.Publish("pod-b", []provider.Endpoint{{Protocol: manifest.TCP, Port: 32650, HostIP: "127.0.0.1"}, tc.endpoint}, []string{tc.backend})
+		err := i.Publish("pod-b", []provider.Endpoint{{Protocol: manifest.TCP, Port: 32650, HostIP: "127.0.0.1"}, tc.endpoint}, at(tc.backend))
 		if status.CodeOf(err) != tc.code {
 			t.Errorf("%s: %v, want %v", name, err, tc.code)
 		}

@@ -107,9 +107,18 @@ func assign(t *testing.T, i *Ingress, m *manifest.Manifest) []provider.Endpoint 
 
 func publish(t *testing.T, i *Ingress, endpoints []provider.Endpoint, backends ...string) {
 	t.Helper()
-	if err := i.Publish(podID, endpoints, backends); err != nil {
+	if err := i.Publish(podID, endpoints, at(backends...)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// at are backends of which nothing is known but where they are.
+func at(addrs ...string) []provider.Backend {
+	var out []provider.Backend
+	for _, a := range addrs {
+		out = append(out, provider.Backend{Addr: a})
+	}
+	return out
 }
 
 // backend serves h on a loopback address of its own; the port is returned.

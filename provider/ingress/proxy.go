@@ -10,6 +10,8 @@ import (
 	"net/http/httputil"
 	"strings"
 	"sync"
+
+	"apocryph/proto/problem"
 )
 
 const (
@@ -36,6 +38,8 @@ type trip struct {
 	once sync.Once
 	// body is nil for HTTP/2, which has flow control, and where there is none.
 	body *pacedBody
+	// expect is what the client wants to be answered by.
+	expect expected
 }
 
 // headed notes that the response's header is here, or never will be.
@@ -82,12 +86,18 @@ func (i *Ingress) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		answer(w, req, http.StatusMethodNotAllowed, "this is no forward proxy")
 		return
 	}
+	expect, err := parseExpect(req.Header.Values(ExpectHeader))
+	if err != nil {
+		refuse(w, req, problem.HTTPStatus(err), err)
+		return
+	}
 	r := i.pick(host)
 	if r == nil {
 		answer(w, req, http.StatusNotFound, fmt.Sprintf("no app is served as %s here", host))
 		return
 	}
 	defer r.end()
+	r.expect = expect
 	if i.hops(req) > maxHops {
 		answer(w, req, http.StatusLoopDetected, fmt.Sprintf("app %s sends its requests back to itself", host))
 		return
@@ -137,7 +147,7 @@ type routed struct{}
 func (routed) RoundTrip(req *http.Request) (*http.Response, error) {
 	t := tripOf(req)
 	defer t.headed()
-	return t.upstream.send(t.route, req)
+	return t.upstream.send(t.route, t.expect, req)
 }
 
 // rewrite runs after ReverseProxy removed the hop-by-hop headers.
@@ -148,7 +158,8 @@ func (i *Ingress) rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // the app decides what a valid query is
 	for name := range p.Out.Header {
 		// CGI-like servers (WSGI, Rack, PHP) read X_Forwarded_For as X-Forwarded-For.
-		if identifies(strings.ReplaceAll(name, "_", "-")) {
+		plain := strings.ReplaceAll(name, "_", "-")
+		if identifies(plain) || strings.EqualFold(plain, ExpectHeader) {
 			delete(p.Out.Header, name)
 		}
 	}
@@ -171,6 +182,11 @@ func (i *Ingress) unanswered(w http.ResponseWriter, req *http.Request, err error
 		return // the client is gone
 	}
 	r := tripOf(req)
+	if other := new(misdirected); errors.As(err, &other) {
+		r.body.early(w.Header())
+		refuse(w, req, http.StatusMisdirectedRequest, other.problem(r.host))
+		return
+	}
 	i.log.DebugContext(req.Context(), "backend did not answer", "pod", string(r.pod.id), "host", r.host, "error", err)
 	why := *r.pod.reason.Load()
 	switch {

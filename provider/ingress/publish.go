@@ -24,8 +24,7 @@ const (
 	maxReason = 300
 )
 
-// Publish replaces a pod's routes; backends are the IP addresses of its
-// replicas, chosen in turn. Without backends the endpoints answer why (HTTP) or
+// Publish replaces a pod's routes; backends are its replicas, chosen in turn. Without backends the endpoints answer why (HTTP) or
 // close (TCP). New requests and connections go to the new backends from one
 // instant on; those under way stay where they are, and when Publish returns
 // the replaced backends have got, and answered by a header, every request that
@@ -36,12 +35,12 @@ const (
 // A host or port of another pod is a conflict "ingress.taken"; a port that this
 // machine does not give is unavailable "ingress.bind". On error everything is
 // as before.
-func (i *Ingress) Publish(id provider.PodID, endpoints []provider.Endpoint, backends []string) error {
+func (i *Ingress) Publish(id provider.PodID, endpoints []provider.Endpoint, backends []provider.Backend) error {
 	addrs, err := parseBackends(backends)
 	if err != nil {
 		return err
 	}
-	settled, err := i.replace(id, endpoints, addrs)
+	settled, err := i.replace(id, endpoints, addrs, backends)
 	if err != nil || settled == nil {
 		return err
 	}
@@ -56,7 +55,7 @@ func (i *Ingress) Publish(id provider.PodID, endpoints []provider.Endpoint, back
 
 // replace is Publish without the wait. What it returns is closed when the
 // replaced upstream is no longer needed; nil when there was none.
-func (i *Ingress) replace(id provider.PodID, endpoints []provider.Endpoint, addrs []netip.Addr) (<-chan struct{}, error) {
+func (i *Ingress) replace(id provider.PodID, endpoints []provider.Endpoint, addrs []netip.Addr, backends []provider.Backend) (<-chan struct{}, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.phase == stopped {
@@ -78,7 +77,7 @@ func (i *Ingress) replace(id provider.PodID, endpoints []provider.Endpoint, addr
 
 	// Nothing fails from here on.
 	old := p.upstream
-	i.pods[id], p.upstream, p.endpoints = p, newUpstream(addrs), slices.Clone(endpoints)
+	i.pods[id], p.upstream, p.endpoints = p, newUpstream(addrs, runsOf(addrs, backends)), slices.Clone(endpoints)
 	p.pending = nil
 	p.explain("")
 	for _, e := range endpoints {
@@ -93,12 +92,12 @@ func (i *Ingress) replace(id provider.PodID, endpoints []provider.Endpoint, addr
 	return old.retire(), nil
 }
 
-func parseBackends(backends []string) ([]netip.Addr, error) {
+func parseBackends(backends []provider.Backend) ([]netip.Addr, error) {
 	addrs := make([]netip.Addr, len(backends))
 	for n, b := range backends {
-		addr, err := netip.ParseAddr(b)
+		addr, err := netip.ParseAddr(b.Addr)
 		if err != nil {
-			return nil, status.Wrap(err, status.InvalidArgument, "ingress.backend", "backend %q is no IP address", b)
+			return nil, status.Wrap(err, status.InvalidArgument, "ingress.backend", "backend %q is no IP address", b.Addr)
 		}
 		addrs[n] = addr
 	}
@@ -191,7 +190,7 @@ func (i *Ingress) reroute(p *pod) {
 	}
 	for _, e := range p.pending {
 		if e.Protocol == manifest.HTTP && routes[e.Host] == nil {
-			routes[e.Host] = &route{pod: p, upstream: newUpstream(nil), host: e.Host, container: e.Container, target: e.Target}
+			routes[e.Host] = &route{pod: p, upstream: newUpstream(nil, nil), host: e.Host, container: e.Container, target: e.Target}
 		}
 	}
 	i.routes.Store(&routes)

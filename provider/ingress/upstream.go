@@ -39,8 +39,10 @@ func dial(ctx context.Context, network, addr string) (net.Conn, error) {
 // upstream is one published set of replicas with its own connections.
 type upstream struct {
 	backends []netip.Addr
-	next     atomic.Uint32
-	h1, h2   *http.Transport
+	// runs is what each of them runs.
+	runs   map[netip.Addr]digests
+	next   atomic.Uint32
+	h1, h2 *http.Transport
 	// unsent counts requests that have no response header yet; it is closed
 	// when the upstream is replaced.
 	unsent  gate
@@ -50,7 +52,7 @@ type upstream struct {
 	speaks map[netip.AddrPort]bool
 }
 
-func newUpstream(backends []netip.Addr) *upstream {
+func newUpstream(backends []netip.Addr, runs map[netip.Addr]digests) *upstream {
 	transport := func() *http.Transport {
 		return &http.Transport{
 			DialContext:            dial,
@@ -62,7 +64,7 @@ func newUpstream(backends []netip.Addr) *upstream {
 			MaxResponseHeaderBytes: maxHeader,
 		}
 	}
-	u := &upstream{backends: backends, h1: transport(), h2: transport(), speaks: map[netip.AddrPort]bool{}}
+	u := &upstream{backends: backends, runs: runs, h1: transport(), h2: transport(), speaks: map[netip.AddrPort]bool{}}
 	u.h1.Protocols.SetHTTP1(true)
 	u.h2.Protocols.SetUnencryptedHTTP2(true)
 	return u
@@ -124,8 +126,8 @@ func (u *upstream) speaksHTTP2(ctx context.Context, backend netip.AddrPort) bool
 }
 
 // send sends a request to a replica, and to another one when the first accepts
-// no connection.
-func (u *upstream) send(r *route, req *http.Request) (*http.Response, error) {
+// no connection; never to one that does not run what is expected.
+func (u *upstream) send(r *route, expect expected, req *http.Request) (*http.Response, error) {
 	backends := turn(&u.next, u.backends)
 	if len(backends) == 0 {
 		closeBody(req)
@@ -135,6 +137,9 @@ func (u *upstream) send(r *route, req *http.Request) (*http.Response, error) {
 	body := req.Body
 	var err error
 	for _, addr := range backends {
+		if err = expect.met(u.runs[addr]); err != nil {
+			break
+		}
 		backend := netip.AddrPortFrom(addr, r.target)
 		attempt := req.Clone(req.Context())
 		if body != nil && body != http.NoBody {

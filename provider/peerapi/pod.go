@@ -63,7 +63,7 @@ func (a *API) podsToWire(id peer.ID, pods []provider.PodView) *podpb.PodResponse
 		w := &podpb.PodStatus{
 			PodId: string(p.ID), Name: p.Name, Revision: p.Revision, State: string(p.State), Reason: p.Reason,
 			ManifestDigest: p.ManifestDigest[:], Endpoints: a.endpointsToWire(id, p.Endpoints),
-			CreatedAt: p.Created.UnixMilli(), UpdatedAt: p.Updated.UnixMilli(),
+			CreatedAt: p.Created.UnixMilli(), UpdatedAt: p.Updated.UnixMilli(), Receipt: p.Receipt,
 		}
 		for _, c := range p.Containers {
 			w.Containers = append(w.Containers, &podpb.ContainerStatus{

@@ -89,7 +89,7 @@ func statusFromWire(p *podpb.PodStatus) publisher.PodStatus {
 	s := publisher.PodStatus{
 		PodID: p.GetPodId(), Name: p.GetName(), Revision: p.GetRevision(), State: p.GetState(), Reason: p.GetReason(),
 		ManifestDigest: p.GetManifestDigest(), Endpoints: endpointsFromWire(p.GetEndpoints()),
-		Created: time.UnixMilli(p.GetCreatedAt()), Updated: time.UnixMilli(p.GetUpdatedAt()),
+		Created: time.UnixMilli(p.GetCreatedAt()), Updated: time.UnixMilli(p.GetUpdatedAt()), Receipt: p.GetReceipt(),
 	}
 	for _, c := range p.GetContainers() {
 		s.Containers = append(s.Containers, publisher.ContainerStatus{

@@ -67,7 +67,7 @@ func (c *Client) Provision(ctx context.Context, to publisher.ProviderID, req pub
 			r := body.Result
 			return publisher.Provisioned{
 				PodID: r.GetPodId(), Revision: r.GetRevision(), Endpoints: endpointsFromWire(r.GetEndpoints()),
-				Confirm: r.GetConfirm(), ManifestDigest: r.GetManifestDigest(),
+				Confirm: r.GetConfirm(), ManifestDigest: r.GetManifestDigest(), Receipt: r.GetReceipt(),
 			}, nil
 		default:
 			return publisher.Provisioned{}, badAnswer("a message of an unknown kind")

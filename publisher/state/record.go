@@ -24,6 +24,8 @@ type record struct {
 	Endpoints      []endpointRecord `json:"endpoints,omitempty"`
 	URL            string           `json:"url,omitempty"`
 	Verdict        string           `json:"verdict,omitempty"`
+	Receipt        []byte           `json:"receipt,omitempty"`
+	ReceiptKey     []byte           `json:"receipt_key,omitempty"`
 	Pending        *pendingRecord   `json:"pending,omitempty"`
 	Created        time.Time        `json:"created"`
 	Updated        time.Time        `json:"updated"`
@@ -54,6 +56,7 @@ type pendingRecord struct {
 func (r *record) put(a publisher.App) {
 	r.Version, r.Name, r.Provider, r.Addrs = appVersion, a.Name, string(a.Provider.ID), a.Provider.Addrs
 	r.PodID, r.Revision, r.ManifestDigest, r.URL, r.Verdict = a.PodID, a.Revision, a.ManifestDigest, a.URL, a.Verdict
+	r.Receipt, r.ReceiptKey = a.Receipt, a.ReceiptKey
 	r.Created, r.Updated = a.Created, a.Updated
 	r.Images, r.Endpoints, r.Pending = nil, nil, nil
 	for _, i := range a.Images {
@@ -71,7 +74,7 @@ func (r *record) app() publisher.App {
 	a := publisher.App{
 		Name: r.Name, Provider: publisher.Target{ID: publisher.ProviderID(r.Provider), Addrs: r.Addrs},
 		PodID: r.PodID, Revision: r.Revision, ManifestDigest: r.ManifestDigest, URL: r.URL, Verdict: r.Verdict,
-		Created: r.Created, Updated: r.Updated,
+		Receipt: r.Receipt, ReceiptKey: r.ReceiptKey, Created: r.Created, Updated: r.Updated,
 	}
 	for _, i := range r.Images {
 		a.Images = append(a.Images, publisher.AppImage(i))
