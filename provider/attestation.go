@@ -174,7 +174,8 @@ func (s *Service) Attest(ctx context.Context, publisher PublisherID, req AttestR
 func (s *Service) evidence(ctx context.Context, ch attest.Challenge, signed *offer.Signed, p *pod, activate Activate) (*Attestation, HeldLog, error) {
 	now := s.cfg.Now()
 	claims := attest.Claims{
-		Purpose: ch.Purpose, Nonce: ch.Nonce[:], VerifierPeer: ch.VerifierPeer, ProviderPeer: s.cfg.Peer,
+		Purpose: ch.Purpose, Nonce: ch.Nonce[:], VerifierPeer: ch.VerifierPeer, Host: ch.Host, ProviderPeer: s.cfg.Peer,
+		IngressTLSKey: s.cfg.IngressTLSKey,
 		HPKEPublicKey: s.keys.hpke.PublicKey(), ReceiptPublicKey: s.keys.receipt.Public().(ed25519.PublicKey),
 		BootEpoch: s.keys.epoch, Storage: s.cfg.Setup.Storage,
 		AgentVersion: s.cfg.Version, IssuedAt: now, ExpiresAt: now.Add(claimsLifetime),

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"apocryph/manifest"
 )
 
 // lockedReason is why a locked pod does not do what others do.
@@ -55,7 +57,7 @@ func (s *Service) holdLocked(ctx context.Context, p *pod, rec Record) error {
 	if err != nil {
 		return err
 	}
-	if err := s.publish(p, rec, addresses(up)); err != nil {
+	if err := s.publish(p, rec, backendsOf(rec, &manifest.Manifest{}, up)); err != nil {
 		return err
 	}
 	if len(up) == 0 {
@@ -92,7 +94,7 @@ func (s *Service) holdLocked(ctx context.Context, p *pod, rec Record) error {
 		if still, err = s.runningOf(ctx, rec); err != nil {
 			return err
 		}
-		if err := s.publish(p, rec, addresses(still)); err != nil {
+		if err := s.publish(p, rec, backendsOf(rec, &manifest.Manifest{}, still)); err != nil {
 			return err
 		}
 		if len(still) == 0 {

@@ -53,8 +53,11 @@ type Config struct {
 	Prices offer.PriceList
 	// BootEpoch is 32 bytes that are new at every boot of this machine.
 	BootEpoch []byte
-	Now       func() time.Time
-	Logger    *slog.Logger
+	// IngressTLSKey is the SHA-256 of the SubjectPublicKeyInfo of the key that the
+	// ingress speaks TLS with; nil where it does not.
+	IngressTLSKey []byte
+	Now           func() time.Time
+	Logger        *slog.Logger
 }
 
 // Service is the pods of one provider. Make it with [New]; it serves while
@@ -64,6 +67,8 @@ type Service struct {
 	log    *slog.Logger
 	keys   processKeys
 	ledger ledger
+	// endpoints are what was issued to users of apps.
+	endpoints endpointClaims
 
 	mu sync.Mutex // guards pods and spawn
 	// pods holds every pod that has a record.
@@ -88,10 +93,11 @@ func New(cfg Config) (*Service, error) {
 	}
 	return &Service{
 		cfg: cfg, log: cfg.Logger,
-		keys:   processKeys{hpke: hpke, receipt: receipt, epoch: cfg.BootEpoch},
-		ledger: ledger{byDigest: map[[32]byte]*issued{}},
-		pods:   map[PodID]*pod{},
-		ready:  make(chan struct{}),
+		keys:      processKeys{hpke: hpke, receipt: receipt, epoch: cfg.BootEpoch},
+		ledger:    ledger{byDigest: map[[32]byte]*issued{}},
+		endpoints: endpointClaims{issued: map[[32]byte]time.Time{}},
+		pods:      map[PodID]*pod{},
+		ready:     make(chan struct{}),
 	}, nil
 }
 

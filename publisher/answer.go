@@ -1,8 +1,11 @@
 package publisher
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -21,7 +24,8 @@ const answerTimeout = 30 * time.Second
 const ingressHeader = "Apocryph-Ingress"
 
 // awaitAnswer returns when every TCP and HTTP endpoint answers from outside.
-func (s *Service) awaitAnswer(ctx context.Context, endpoints []Endpoint, report func(Event)) error {
+// Where it answers by HTTPS, it must be with the attested key.
+func (s *Service) awaitAnswer(ctx context.Context, endpoints []Endpoint, tlsKey []byte, report func(Event)) error {
 	timed, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	for _, e := range endpoints {
@@ -29,7 +33,7 @@ func (s *Service) awaitAnswer(ctx context.Context, endpoints []Endpoint, report 
 			continue
 		}
 		start := time.Now()
-		if err := answers(timed, e); err != nil {
+		if err := answers(timed, e, tlsKey); err != nil {
 			// A caller that gave up says nothing about the app.
 			return cmp.Or(ctx.Err(), err)
 		}
@@ -38,11 +42,11 @@ func (s *Service) awaitAnswer(ctx context.Context, endpoints []Endpoint, report 
 	return nil
 }
 
-func answers(ctx context.Context, e Endpoint) error {
+func answers(ctx context.Context, e Endpoint, tlsKey []byte) error {
 	delay := 10 * time.Millisecond
 	var last error
 	for {
-		err := ask(ctx, e)
+		err := ask(ctx, e, tlsKey)
 		if err == nil {
 			return nil
 		}
@@ -64,7 +68,7 @@ func answers(ctx context.Context, e Endpoint) error {
 
 // ask makes one request, to the dial address and with the URL's host: not
 // every resolver knows the names under a provider's domain.
-func ask(ctx context.Context, e Endpoint) error {
+func ask(ctx context.Context, e Endpoint, tlsKey []byte) error {
 	var d net.Dialer
 	if e.Protocol != manifest.HTTP {
 		conn, err := d.DialContext(ctx, "tcp", e.Dial)
@@ -84,6 +88,17 @@ func ask(ctx context.Context, e Endpoint) error {
 	transport := &http.Transport{
 		DisableKeepAlives:      true,
 		MaxResponseHeaderBytes: 64 << 10,
+		// The evidence names the key; who signed its certificate adds nothing.
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS13, InsecureSkipVerify: true,
+			VerifyConnection: func(c tls.ConnectionState) error {
+				got := sha256.Sum256(c.PeerCertificates[0].RawSubjectPublicKeyInfo)
+				if !bytes.Equal(got[:], tlsKey) {
+					return fmt.Errorf("it speaks TLS with the key %x, the attested one is %x", got, tlsKey)
+				}
+				return nil
+			},
+		},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return d.DialContext(ctx, network, e.Dial)
 		},

@@ -67,7 +67,7 @@ func TestNoAnswer(t *testing.T) {
 	err := publisher.Answers(ctx, served(t, func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Apocryph-Ingress", "container web exited with code 1")
 		rw.WriteHeader(http.StatusBadGateway)
-	}))
+	}), nil)
 	refused(t, err, status.AppFailed, "app.unreachable")
 	if !strings.Contains(err.Error(), "container web exited with code 1") {
 		t.Errorf("got %v", err)

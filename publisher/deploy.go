@@ -201,7 +201,7 @@ func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p 
 	if err := s.cfg.Apps.Save(ctx, app); err != nil {
 		return nil, err
 	}
-	if err := s.awaitAnswer(ctx, got.Endpoints, req.Report); err != nil {
+	if err := s.awaitAnswer(ctx, got.Endpoints, c.attested.Result.Claims.IngressTLSKey, req.Report); err != nil {
 		return nil, err
 	}
 	return &Deployed{App: app, Verdict: c.attested.Verdict, ManifestDigest: p.digest, PricePerHour: price.TotalPerHour, Asset: price.Asset}, nil

@@ -40,6 +40,7 @@ func (o *options) add(cmd *cobra.Command) {
 	f.StringArrayVar(&o.cfg.Relays, "relay", nil, "`MULTIADDR` of a relay to be reached through, repeatable")
 	f.BoolVar(&o.cfg.NoMDNS, "no-mdns", false, "do not look for or answer peers on the local network")
 	f.StringVar(&o.cfg.Ingress, "ingress", ":8081", "`ADDRESS` of the HTTP ingress")
+	f.StringVar(&o.cfg.IngressTLS, "ingress-tls", "", "`ADDRESS` of the HTTPS ingress, whose key is in the provider's evidence; empty means none")
 	f.StringVar(&o.cfg.Ports, "ports", "30000-32767", "`RANGE` of mapped TCP and UDP ports")
 	f.StringVar(&o.cfg.Domain, "domain", "localhost", "parent `DOMAIN` of generated app hosts")
 	f.StringArrayVar(&o.cfg.CustomHosts, "allow-host", nil, "`HOST` that publishers may bring: a name, *.example.org, or * for all; repeatable")

@@ -42,7 +42,7 @@ func (i *Ingress) Assign(publisher provider.PublisherID, id provider.PodID, m *m
 	}
 	a := assignment{
 		Ingress: i, pod: p, publisher: publisher, name: m.Name,
-		httpAddr: httpAddr, held: held, hosts: map[string]bool{}, ports: map[claim]netip.Addr{},
+		httpAddr: httpAddr, scheme: i.scheme(), held: held, hosts: map[string]bool{}, ports: map[claim]netip.Addr{},
 	}
 	if len(held) == 0 {
 		a.held = p.endpoints
@@ -67,6 +67,7 @@ type assignment struct {
 	publisher provider.PublisherID
 	name      string
 	httpAddr  netip.AddrPort
+	scheme    string
 	held      []provider.Endpoint
 
 	endpoints []provider.Endpoint
@@ -197,9 +198,9 @@ func (a *assignment) assignHTTP(s slot, e *provider.Endpoint) {
 	a.hosts[e.Host] = true
 	e.Port = a.httpAddr.Port()
 	e.Dial = a.httpAddr.String()
-	e.URL = "http://" + e.Host + "/"
-	if e.Port != 80 {
-		e.URL = fmt.Sprintf("http://%s:%d/", e.Host, e.Port)
+	e.URL = a.scheme + "://" + e.Host + "/"
+	if e.Port != defaultPort[a.scheme] {
+		e.URL = fmt.Sprintf("%s://%s:%d/", a.scheme, e.Host, e.Port)
 	}
 }
 

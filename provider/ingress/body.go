@@ -37,7 +37,11 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 // pace takes over the body of a request.
 func (i *Ingress) pace(w http.ResponseWriter, req *http.Request) *pacedBody {
 	b := &pacedBody{ReadCloser: req.Body, rc: http.NewResponseController(w)}
-	b.conn, _ = req.Context().Value(connKey{}).(*guardedConn)
+	conn := req.Context().Value(connKey{})
+	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = t.NetConn()
+	}
+	b.conn, _ = conn.(*guardedConn)
 	if err := b.rc.EnableFullDuplex(); err != nil {
 		i.log.DebugContext(req.Context(), "no full duplex", "error", err)
 	}

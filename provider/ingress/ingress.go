@@ -50,6 +50,10 @@ const (
 type Config struct {
 	// Listen is the address of HTTP, such as ":8081". Port 0 takes any.
 	Listen string
+	// ListenTLS is the address of HTTPS, empty for none, and Certificates is what
+	// is shown there.
+	ListenTLS    string
+	Certificates Certificates
 	// Domain is the parent of generated hosts, such as "localhost".
 	Domain string
 	// Ports is the range of mapped TCP and UDP ports, both ends included.
@@ -76,6 +80,9 @@ type Ingress struct {
 	proxy           http.Handler
 	ready           chan struct{}
 	routes          atomic.Pointer[map[string]*route]
+	// attester is nil until Attend.
+	attester atomic.Pointer[Attester]
+	turns    *turnstile
 	// workers are the mapped ports, started while phase is running.
 	workers sync.WaitGroup
 	// requests is closed when Run ends.
@@ -83,8 +90,10 @@ type Ingress struct {
 	// pseudonym names this ingress in Via headers.
 	pseudonym string
 
-	mu    sync.Mutex // guards what follows
-	addr  net.Addr
+	mu   sync.Mutex // guards what follows
+	addr net.Addr
+	// tls is the address of HTTPS, nil where there is none.
+	tls   net.Addr
 	phase phase
 	pods  map[provider.PodID]*pod
 	// names and claims say which pod holds a host or an external port.
@@ -117,6 +126,9 @@ func New(cfg Config) (*Ingress, error) {
 	if !listenable(cfg.Listen) {
 		faults = append(faults, status.Fault{Field: "ingress", Got: fmt.Sprintf("%q", cfg.Listen), Want: "ADDRESS:PORT, such as :8081"})
 	}
+	if cfg.ListenTLS != "" && !listenable(cfg.ListenTLS) {
+		faults = append(faults, status.Fault{Field: "ingress-tls", Got: fmt.Sprintf("%q", cfg.ListenTLS), Want: "ADDRESS:PORT, such as :8443"})
+	}
 	cfg.Domain = strings.ToLower(strings.TrimSuffix(cfg.Domain, "."))
 	if !validHost(cfg.Domain) {
 		faults = append(faults, status.Fault{Field: "domain", Got: fmt.Sprintf("%q", cfg.Domain), Want: "a host name, such as localhost"})
@@ -146,6 +158,7 @@ func New(cfg Config) (*Ingress, error) {
 		conns:     newLimiter(maxConns, maxConnsPerSource),
 		sessions:  newLimiter(maxSessions, maxSessionsPerSource),
 		ready:     make(chan struct{}),
+		turns:     newTurnstile(time.Now),
 		pseudonym: "apocryph-" + strings.ToLower(rand.Text()),
 		pods:      map[provider.PodID]*pod{},
 		names:     map[string]provider.PodID{},
@@ -177,6 +190,10 @@ func (i *Ingress) Run(ctx context.Context) error {
 			WithHint("another program may use it: choose another with --ingress")
 	}
 	guarded := newGuardedListener(listener, i.conns, i.log)
+	secure, err := i.listenTLS(ctx)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	// Requests outlive ctx for the drain time.
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -184,6 +201,9 @@ func (i *Ingress) Run(ctx context.Context) error {
 
 	i.mu.Lock()
 	i.addr, i.phase = listener.Addr(), running
+	if secure != nil {
+		i.tls = secure.Addr()
+	}
 	for _, p := range i.pods {
 		for _, m := range p.mappings {
 			i.start(m)
@@ -192,23 +212,34 @@ func (i *Ingress) Run(ctx context.Context) error {
 	i.mu.Unlock()
 	close(i.ready)
 
-	served := make(chan error, 1)
+	served := make(chan error, 2)
+	serving := 1
 	go func() { served <- server.Serve(guarded) }()
+	if secure != nil {
+		serving++
+		go func() { served <- server.ServeTLS(secure, "", "") }()
+	}
 	select {
 	case err = <-served:
 		err = fmt.Errorf("serving ingress: %w", err)
+		serving--
 	case <-ctx.Done():
 		err = nil
 		i.stopMappings()
 		drain, done := context.WithTimeout(base, i.cfg.Drain)
 		_ = server.Shutdown(drain) // what is left is closed below
 		done()
-		<-served
 	}
 	i.stopMappings()
 	cancel()
 	guarded.closeAll()
+	if secure != nil {
+		secure.closeAll()
+	}
 	_ = server.Close()
+	for range serving {
+		<-served
+	}
 	<-i.requests.close()
 	i.workers.Wait()
 	i.mu.Lock()
@@ -236,7 +267,9 @@ func (i *Ingress) server(base context.Context) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
+	protocols.SetHTTP2(true)
 	return &http.Server{
+		TLSConfig:         i.tlsConfig(),
 		Handler:           i,
 		Protocols:         protocols,
 		ReadHeaderTimeout: headerTimeout,

@@ -118,11 +118,15 @@ func (i *Ingress) taken(id provider.PodID, e provider.Endpoint) bool {
 	return false
 }
 
-// httpAddr is where clients reach the HTTP listener.
+// httpAddr is where clients reach the HTTPS listener, or that of HTTP where
+// there is no TLS.
 func (i *Ingress) httpAddr() (netip.AddrPort, error) {
-	text := i.cfg.Listen
-	if i.addr != nil {
-		text = i.addr.String()
+	text, bound := i.cfg.Listen, i.addr
+	if i.cfg.ListenTLS != "" {
+		text, bound = i.cfg.ListenTLS, i.tls
+	}
+	if bound != nil {
+		text = bound.String()
 	}
 	addr, err := net.ResolveTCPAddr("tcp", text)
 	if err != nil || addr.Port == 0 {

@@ -86,6 +86,9 @@ func (i *Ingress) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		answer(w, req, http.StatusMethodNotAllowed, "this is no forward proxy")
 		return
 	}
+	if i.serveReserved(w, req, host) {
+		return
+	}
 	expect, err := parseExpect(req.Header.Values(ExpectHeader))
 	if err != nil {
 		refuse(w, req, problem.HTTPStatus(err), err)

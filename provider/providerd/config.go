@@ -56,6 +56,8 @@ type Config struct {
 	NoMDNS bool
 	// Ingress is an address such as ":8081", Domain the parent of generated hosts.
 	Ingress, Domain string
+	// IngressTLS is the address of HTTPS; empty means none.
+	IngressTLS string
 	// Ports is the range of mapped ports, "FIRST-LAST".
 	Ports string
 	// CustomHosts are patterns of host names that publishers may bring.
@@ -234,7 +236,7 @@ func (s settings) network(identity crypto.PrivKey) p2p.Config {
 
 func (s settings) ingress() ingress.Config {
 	return ingress.Config{
-		Listen: s.Ingress, Domain: s.Domain, Ports: s.ports, CustomHosts: s.CustomHosts, Log: s.Logger,
+		Listen: s.Ingress, ListenTLS: s.IngressTLS, Domain: s.Domain, Ports: s.ports, CustomHosts: s.CustomHosts, Log: s.Logger,
 	}
 }
 

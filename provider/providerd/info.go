@@ -10,14 +10,16 @@ import (
 
 // Info is what a running provider writes to DATA_DIR/provider.json.
 type Info struct {
-	PeerID    string   `json:"peer_id"`
-	Addrs     []string `json:"addrs"`
-	Ingress   string   `json:"ingress"`
-	API       string   `json:"api"`
-	APISocket string   `json:"api_socket"`
-	TEE       string   `json:"tee"`
-	PID       int      `json:"pid"`
-	Version   string   `json:"version"`
+	PeerID  string   `json:"peer_id"`
+	Addrs   []string `json:"addrs"`
+	Ingress string   `json:"ingress"`
+	// IngressTLS is empty where the ingress speaks no TLS.
+	IngressTLS string `json:"ingress_tls,omitempty"`
+	API        string `json:"api"`
+	APISocket  string `json:"api_socket"`
+	TEE        string `json:"tee"`
+	PID        int    `json:"pid"`
+	Version    string `json:"version"`
 }
 
 // InfoFile is the name of the file in the data directory.

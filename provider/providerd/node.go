@@ -22,6 +22,7 @@ import (
 	"apocryph/p2p/discovery"
 	"apocryph/p2p/lifecycle"
 	"apocryph/provider"
+	"apocryph/provider/certs"
 	"apocryph/provider/containerd"
 	"apocryph/provider/httpapi"
 	"apocryph/provider/images"
@@ -203,7 +204,16 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 		}
 		rt = &Runtime{Runtime: c, Instances: c, Logs: c, Volumes: c}
 	}
-	in, err := ingress.New(n.set.ingress())
+	frontDoor := n.set.ingress()
+	var tlsKey []byte
+	if frontDoor.ListenTLS != "" {
+		ring, err := certs.New(n.set.Now)
+		if err != nil {
+			return err
+		}
+		frontDoor.Certificates, tlsKey = ring, ring.KeyDigest()
+	}
+	in, err := ingress.New(frontDoor)
 	if err != nil {
 		return err
 	}
@@ -232,7 +242,7 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 		return err
 	}
 	svc, err := provider.New(provider.Config{
-		Peer: []byte(network.ID()), Version: n.set.Version, Store: o.db, BootEpoch: o.epoch, Log: o.pods, Setup: setup,
+		Peer: []byte(network.ID()), Version: n.set.Version, Store: o.db, BootEpoch: o.epoch, IngressTLSKey: tlsKey, Log: o.pods, Setup: setup,
 		Runtime: rt, Instances: rt, Volumes: rt, Logs: rt,
 		Images: images.New(blocks), Capacity: stock, Charges: stock, Names: in, Routes: in, Device: o.device,
 		Policy: n.set.policy, Prices: n.set.prices, Now: n.set.Now, Logger: n.log,
@@ -243,6 +253,7 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 	if err := st.Start(ctx, "pods", svc.Ready(), svc.Run); err != nil {
 		return err
 	}
+	in.Attend(svc)
 	// Who reads provider.json may call at once.
 	registered := make(chan struct{})
 	err = st.Start(ctx, "peer protocols", registered, func(ctx context.Context) error {
@@ -272,6 +283,9 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 	n.info = Info{
 		PeerID: identity, Ingress: in.Addr().String(), API: first(apis), APISocket: n.set.APISockets[0],
 		TEE: string(o.device.Type()), PID: os.Getpid(), Version: n.set.Version,
+	}
+	if a := in.AddrTLS(); a != nil {
+		n.info.IngressTLS = a.String()
 	}
 	for _, a := range network.Addrs() {
 		n.info.Addrs = append(n.info.Addrs, a.String())
