@@ -27,13 +27,14 @@ type Provider struct {
 
 // Info is provider.json.
 type Info struct {
-	PeerID    string   `json:"peer_id"`
-	Addrs     []string `json:"addrs"`
-	Ingress   string   `json:"ingress"`
-	API       string   `json:"api"`
-	APISocket string   `json:"api_socket"`
-	TEE       string   `json:"tee"`
-	PID       int      `json:"pid"`
+	PeerID     string   `json:"peer_id"`
+	Addrs      []string `json:"addrs"`
+	Ingress    string   `json:"ingress"`
+	IngressTLS string   `json:"ingress_tls"`
+	API        string   `json:"api"`
+	APISocket  string   `json:"api_socket"`
+	TEE        string   `json:"tee"`
+	PID        int      `json:"pid"`
 }
 
 // Addr is how the provider is reached.
