@@ -1,6 +1,9 @@
 package provider
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // ErrOvertaken is the error of a change that came too late.
 var ErrOvertaken = errOvertaken
@@ -23,3 +26,16 @@ func (s *Service) Late(id PodID) func(context.Context, func(*Record)) error {
 	p := s.pods[id]
 	return func(ctx context.Context, change func(*Record)) error { return s.update(ctx, p, change) }
 }
+
+// EndpointClaims is the memory of what was issued to users of apps.
+type EndpointClaims struct{ endpointClaims }
+
+// NewEndpointClaims remembers nothing yet.
+func NewEndpointClaims() *EndpointClaims {
+	return &EndpointClaims{endpointClaims{issued: map[[32]byte]time.Time{}}}
+}
+
+// Add, Has and Len are for tests.
+func (e *EndpointClaims) Add(d [32]byte, now time.Time)      { e.add(d, now) }
+func (e *EndpointClaims) Has(d [32]byte, now time.Time) bool { return e.has(d, now) }
+func (e *EndpointClaims) Len() int                           { return len(e.issued) }
