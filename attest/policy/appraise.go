@@ -47,7 +47,7 @@ type appraisal struct {
 
 // run makes the checks in order and reports whether it came to the end.
 func (a *appraisal) run() bool {
-	return a.verified() && a.usable() && a.fresh() && a.level() && a.facts() && a.storage()
+	return a.verified() && a.usable() && a.fresh() && a.level() && a.facts() && a.storage() && a.workload() && a.inclusion()
 }
 
 // guarded runs f and makes a failed check of a panic: a defect must deny, and

@@ -11,8 +11,11 @@ const (
 	CodeMigratable = "ATT-051"
 	// CodeVMPL: the report comes from another privilege level.
 	CodeVMPL = "ATT-052"
-	// CodeGuestPolicy: the guest was launched with simultaneous multithreading.
+	// CodeGuestPolicy: the guest's launch policy allows what is not accepted, such
+	// as simultaneous multithreading, or lacks what is demanded.
 	CodeGuestPolicy = "ATT-053"
+	// CodePlatformSetup: the machine is not set up as demanded.
+	CodePlatformSetup = "ATT-054"
 	// CodeTCBFloor: the firmware is older than the policy allows.
 	CodeTCBFloor = "ATT-060"
 	// CodeTCBStatus: the vendor says that the firmware has known holes.
@@ -23,6 +26,10 @@ const (
 	CodeNoReferenceSet = "ATT-070"
 	// CodeMeasurement: other software was launched.
 	CodeMeasurement = "ATT-071"
+	// CodeHostData: the host or owner chose other data at launch.
+	CodeHostData = "ATT-072"
+	// CodeIDBlock: the launch was not signed by a named key, or is of an older guest.
+	CodeIDBlock = "ATT-073"
 	// CodePlatform: the machine is not one of those pinned.
 	CodePlatform = "ATT-080"
 	// CodeEKRoot: the TPM's endorsement key is not certified by a pinned root.
@@ -31,6 +38,14 @@ const (
 	CodePCRSelection = "ATT-093"
 	// CodePCRValue: other software was booted.
 	CodePCRValue = "ATT-094"
+	// CodePodLog: the log of pods did not come, or is not anchored where demanded.
+	CodePodLog = "ATT-100"
+	// CodeEvent: an event that must have happened is not in the log of pods.
+	CodeEvent = "ATT-104"
+	// CodeAccessPath: there is a way into the machine that the policy forbids.
+	CodeAccessPath = "ATT-113"
+	// CodeInclusion: the evidence is not in the provider's transparency log.
+	CodeInclusion = "ATT-140"
 	// CodeOffer: the offer costs more than the policy allows.
 	CodeOffer = "ATT-130"
 	// CodeDevMode: a software device that the policy does not name.
@@ -39,6 +54,10 @@ const (
 	CodeLevel = "ATT-151"
 	// CodePolicyInvalid: the policy has faults, so nothing can pass it.
 	CodePolicyInvalid = "ATT-160"
+	// CodeRollback: an older version of the policy than one that was used before.
+	CodeRollback = "ATT-161"
+	// CodePolicySignature: the policy is not signed by the key that is demanded.
+	CodePolicySignature = "ATT-162"
 	// CodeStorage: data at rest is not protected as the policy demands.
 	CodeStorage = "ATT-170"
 	// CodeInternal: there was nothing to appraise, or the appraisal broke down.

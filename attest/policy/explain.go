@@ -16,6 +16,9 @@ func Explain(p *Policy) []string {
 	}
 	e := &explainer{p: p}
 	e.say("version", "this is version %d of the policy", p.Version)
+	if p.Name != "" {
+		e.say("name", "its name is %s", printable(p.Name))
+	}
 	if p.Unverified {
 		e.say("unverified", "its reference values are what a provider showed, compared with nothing: they prove only that the machine stays the same")
 	}
@@ -38,6 +41,10 @@ func Explain(p *Policy) []string {
 		e.say("storage.protected", "data at rest must be encrypted or in memory; the provider's own software says so, in its claims")
 	} else {
 		e.say("storage", "data at rest may be readable to the owner of the disk")
+	}
+	p.Workload.explain(e.say)
+	if p.Transparency.RequireInclusion {
+		e.say("transparency.require_inclusion", "the provider's transparency log must show this evidence, and have only grown")
 	}
 	return e.lines
 }
@@ -91,6 +98,7 @@ func (e *explainer) set(at string, s *ReferenceSet, more bool) {
 	}
 	if s.TEE == attest.TDX {
 		e.tdxSet(s.TDX, say)
+		s.Boot.explain(say)
 		return
 	}
 	say("measurement", "what was launched measures %s", alternatives(s.Measurement))
@@ -104,22 +112,25 @@ func (e *explainer) set(at string, s *ReferenceSet, more bool) {
 	} else {
 		say("min_tcb", "the firmware may be of any age")
 	}
-	if s.GuestPolicy.SMT {
-		say("guest_policy", "simultaneous multithreading may be on")
-	} else {
-		say("guest_policy", "simultaneous multithreading is off")
-	}
+	s.GuestPolicy.explain(say)
 	say("vmpl", "the report comes from privilege level %d", s.VMPL)
+	s.SNP.explain(say)
 }
 
 func (e *explainer) tpmSet(s *ReferenceSet, say func(field, format string, args ...any)) {
 	if len(s.EK) > 0 {
 		say("ek", "the TPM's endorsement key is %s", strings.Join(prints(s.EK), " or "))
-	} else {
+	} else if len(s.AKs) == 0 {
 		say("ek", "the TPM may be any that trust.ek_roots certifies")
 	}
+	if len(s.AKs) > 0 {
+		say("aks", "the attestation key's name is %s, and nobody else need vouch for it", alternatives(s.AKs))
+	}
+	s.Boot.explain(say)
 	if s.PCRs == nil {
-		say("pcrs", "any software may have booted")
+		if s.Boot == nil {
+			say("pcrs", "any software may have booted")
+		}
 		return
 	}
 	for _, i := range s.PCRs.indexes() {

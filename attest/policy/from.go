@@ -76,17 +76,34 @@ func equalSets(a, b ReferenceSet) bool {
 func fromSNP(f *attest.SNPFacts) ReferenceSet {
 	s := ReferenceSet{
 		TEE: attest.SEVSNP, Measurement: [][]byte{bytes.Clone(f.Measurement)},
-		GuestPolicy: GuestPolicy{SMT: f.SMT}, VMPL: f.VMPL,
+		GuestPolicy: fromGuestPolicy(f), VMPL: f.VMPL, SNP: fromSNPFacts(f),
 	}
 	id := f.Measurement
 	if len(f.ChipID) > 0 && !zero(f.ChipID) {
 		s.ChipIDs, id = [][]byte{bytes.Clone(f.ChipID)}, f.ChipID
 	}
-	if t := lowest(f); knownProduct(f.Product) && t != (TCB{}) {
-		s.MinTCB = &t
-	}
+	s.pinTCB(f)
 	s.Name = setNameOf("sev-snp", id)
 	return s
+}
+
+// pinTCB pins the firmware. What cannot be rolled back and what was there at
+// launch get a floor of their own where they are older than what runs.
+func (s *ReferenceSet) pinTCB(f *attest.SNPFacts) {
+	if !knownProduct(f.Product) {
+		return
+	}
+	reported, committed, launch := unpackTCB(f.Product, f.ReportedTCB), unpackTCB(f.Product, f.CommittedTCB), unpackTCB(f.Product, f.LaunchTCB)
+	if reported == (TCB{}) {
+		return
+	}
+	s.MinTCB = &reported
+	if committed != reported {
+		s.SNP.MinCommittedTCB = &committed
+	}
+	if launch != reported {
+		s.SNP.MinLaunchTCB = &launch
+	}
 }
 
 // fromSoft pins the program; the machine is known by its CA.
@@ -94,16 +111,35 @@ func fromSoft(f *attest.SNPFacts) ReferenceSet {
 	return ReferenceSet{
 		Name: setNameOf("soft", f.Measurement), TEE: attest.Soft,
 		Measurement: [][]byte{bytes.Clone(f.Measurement)},
-		GuestPolicy: GuestPolicy{SMT: f.SMT}, VMPL: f.VMPL,
+		GuestPolicy: fromGuestPolicy(f), VMPL: f.VMPL,
 	}
 }
 
+// fromTPM pins the machine and its boot: the registers of firmware, boot loader
+// and secure boot, and what the event log proves of programs and kernel. Where
+// GRUB or a kernel's stub measured, their registers are pinned too, since the
+// provider's own software is in those.
 func fromTPM(f *attest.TPMFacts) ReferenceSet {
-	s := ReferenceSet{Name: setNameOf("tpm2", f.EKFingerprint[:]), TEE: attest.TPM2, EK: [][32]byte{f.EKFingerprint}}
+	s := ReferenceSet{Name: setNameOf("tpm2", f.EKFingerprint[:]), TEE: attest.TPM2}
+	if f.EKFingerprint != [32]byte{} {
+		s.EK = [][32]byte{f.EKFingerprint}
+	}
+	if len(f.AKName) == AKNameSize {
+		s.AKs = [][]byte{bytes.Clone(f.AKName)}
+	}
+	pinned := bootPCRs
+	if b := f.Boot; b != nil {
+		s.Boot = fromBoot(b)
+		if len(b.Script) > 0 {
+			pinned = append(slices.Clone(pinned), 8, 9)
+		} else if len(b.LoadOptions) > 0 || len(b.Initrd) > 0 {
+			pinned = append(slices.Clone(pinned), 9)
+		}
+	}
 	for _, bank := range []string{"sha256", "sha384"} {
 		values := map[uint32][][]byte{}
 		for _, q := range f.PCRs {
-			if q.Bank == bank && slices.Contains(bootPCRs, q.Index) {
+			if q.Bank == bank && slices.Contains(pinned, q.Index) {
 				values[q.Index] = [][]byte{bytes.Clone(q.Value)}
 			}
 		}

@@ -119,6 +119,8 @@ func (l *linter) set(at string, s *ReferenceSet) {
 	if s.TEE == attest.TDX {
 		l.tdxSet(at, s.TDX)
 	}
+	l.launchFloor(at, s)
+	l.boot(at, s)
 	if s.PCRs == nil {
 		return
 	}
@@ -140,10 +142,74 @@ func (l *linter) set(at string, s *ReferenceSet) {
 	}
 }
 
+// launchFloor warns of a floor of its own that accepts what min_tcb would not.
+func (l *linter) launchFloor(at string, s *ReferenceSet) {
+	if s.SNP == nil || s.MinTCB == nil {
+		return
+	}
+	for _, f := range []struct {
+		field string
+		floor *TCB
+	}{{"min_committed_tcb", s.SNP.MinCommittedTCB}, {"min_launch_tcb", s.SNP.MinLaunchTCB}} {
+		if f.floor == nil {
+			continue
+		}
+		if low := f.floor.below(*s.MinTCB); len(low) > 0 {
+			l.add(SeverityWarning, at+"."+f.field, "below min_tcb: firmware that is no longer good enough to run was good enough then")
+		}
+	}
+}
+
+// softwarePCRs are those that boot loaders and kernels are measured into.
+var softwarePCRs = []uint32{4, 8, 9, 11, 12, 13}
+
+// boot finds sets of a measured boot that do not say which software booted.
+//
+// Firmware measures the program that it starts into register 4. Only where that
+// is one unified kernel image with its initial disk does the register cover the
+// provider's own software: GRUB measures what it loads into 8 and 9, a kernel's
+// EFI stub its initial disk into 9, systemd-stub the parts of its image into 11.
+func (l *linter) boot(at string, s *ReferenceSet) {
+	if s.TEE != attest.TPM2 || s.PCRs == nil && s.Boot == nil {
+		return
+	}
+	pinned := map[uint32]bool{}
+	if s.PCRs != nil {
+		for i := range s.PCRs.Values {
+			pinned[i] = true
+		}
+	}
+	b, field := s.Boot, at+".pcrs.values"
+	if b == nil {
+		b = &Boot{}
+	} else {
+		for i := range b.Events {
+			pinned[i] = true
+		}
+		if !pinned[0] && len(b.Firmware) == 0 {
+			l.add(SeverityWarning, at+".boot", "the firmware is not pinned, and the event log is its word: pin register 0, or firmware")
+		}
+	}
+	if s.PCRs == nil {
+		field = at + ".boot"
+	}
+	covered := len(b.CommandLines) > 0 || len(b.Initrds) > 0 || len(b.LoadOptions) > 0 || len(b.Sections) > 0
+	for _, i := range softwarePCRs[1:] {
+		covered = covered || pinned[i]
+	}
+	switch {
+	case !covered && !pinned[4] && !b.proves():
+		l.add(SeverityError, field, "no register that covers the provider's software: pin 4, or what the boot log says of programs")
+	case !covered:
+		l.add(SeverityWarning, field, "register 4 covers the provider's software only where the machine boots one unified kernel image; with GRUB pin 8 and 9 too, with a kernel's own stub 9, with systemd-stub boot.sections")
+	}
+}
+
 // pcrUse is what firmware measures into a register (TCG PC Client Platform
 // Firmware Profile, 3.3.4).
 var pcrUse = map[uint32]string{
 	0: "firmware", 1: "firmware settings", 2: "option ROMs", 3: "option ROM settings",
 	4: "boot loader", 5: "boot loader settings", 6: "platform maker", 7: "secure boot",
-	14: "pod log",
+	8: "GRUB's commands", 9: "files that GRUB or the kernel's stub loaded", 11: "unified kernel image",
+	12: "kernel command line", 14: "pod log",
 }

@@ -13,6 +13,9 @@ func (p *Policy) Marshal() []byte {
 	w := &writer{}
 	w.comment("What this verifier demands of evidence, read strictly: a field that is not", "known is refused. Check it with: publisher policy lint FILE")
 	w.line(0, "version: %d", p.Version)
+	if p.Name != "" {
+		w.line(0, "name: %q", p.Name)
+	}
 	if p.Unverified {
 		w.comment("The values below were copied from a provider. Compare them with a build of", "your own, then remove this line.")
 		w.line(0, "unverified: true")
@@ -45,6 +48,12 @@ func (p *Policy) Marshal() []byte {
 		w.comment("Data at rest must be unreadable to the owner of the disk.")
 		w.line(0, "storage:")
 		w.line(1, "protected: true")
+	}
+	w.workload(p.Workload)
+	if p.Transparency.RequireInclusion {
+		w.comment("The provider's transparency log must show this evidence.")
+		w.line(0, "transparency:")
+		w.line(1, "require_inclusion: true")
 	}
 	if len(p.Dev.SoftCA) > 0 {
 		w.comment("NOT SECURE: roots of software devices, for development only.")
@@ -89,11 +98,12 @@ func (w *writer) set(s *ReferenceSet) {
 	if s.MinTCB != nil {
 		w.line(2, "min_tcb: %s", s.MinTCB)
 	}
-	if s.GuestPolicy.SMT {
-		w.line(2, "guest_policy: {smt: true}")
-	}
+	w.guestPolicy(s.GuestPolicy)
 	if s.VMPL != 0 {
 		w.line(2, "vmpl: %d", s.VMPL)
+	}
+	if s.SNP != nil {
+		w.snp(s.SNP)
 	}
 	if q := s.PCRs; q != nil {
 		w.line(2, "pcrs:")
@@ -102,8 +112,12 @@ func (w *writer) set(s *ReferenceSet) {
 		w.registers(4, q.Values)
 	}
 	w.list(2, "ek", prints(s.EK))
+	w.list(2, "aks", plain(s.AKs))
 	if s.TDX != nil {
 		w.tdx(s.TDX)
+	}
+	if s.Boot != nil {
+		w.boot(s.Boot)
 	}
 }
 

@@ -97,9 +97,20 @@ func readTree(data []byte) (root *yaml.Node, fault *status.Fault) {
 
 func (d *decoder) policy(n *yaml.Node) *Policy {
 	p := &Policy{Freshness: Freshness{MaxAge: DefaultMaxAge}}
-	f := d.mapping(n, "", "version", "unverified", "trust", "freshness", "reference", "offer", "storage", "dev")
+	f := d.mapping(n, "", "version", "unverified", "trust", "freshness", "reference", "offer", "storage", "dev", "name", "workload", "transparency")
 	if v := f["version"]; v != nil {
 		p.Version, _ = d.integer(v, "version", 1, maxVersion)
+	}
+	if v := f["name"]; v != nil {
+		p.Name, _ = d.text(v, "name")
+	}
+	if v := f["workload"]; v != nil {
+		p.Workload = d.workload(v)
+	}
+	if v := f["transparency"]; v != nil {
+		if r := d.mapping(v, "transparency", "require_inclusion")["require_inclusion"]; r != nil {
+			p.Transparency.RequireInclusion = d.boolean(r, "transparency.require_inclusion")
+		}
 	}
 	if v := f["unverified"]; v != nil {
 		p.Unverified = d.boolean(v, "unverified")
@@ -137,7 +148,7 @@ func (d *decoder) policy(n *yaml.Node) *Policy {
 
 func (d *decoder) referenceSet(n *yaml.Node, path string) ReferenceSet {
 	var s ReferenceSet
-	f := d.mapping(n, path, append([]string{"name", "tee", "measurement", "chip_ids", "min_tcb", "guest_policy", "vmpl", "pcrs", "ek"}, tdxFields...)...)
+	f := d.mapping(n, path, slices.Concat([]string{"name", "tee", "measurement", "chip_ids", "min_tcb", "guest_policy", "vmpl", "pcrs", "ek", "aks", "boot"}, tdxFields, snpFields)...)
 	if v := f["name"]; v != nil {
 		s.Name, _ = d.text(v, path+".name")
 	}
@@ -151,9 +162,7 @@ func (d *decoder) referenceSet(n *yaml.Node, path string) ReferenceSet {
 		s.MinTCB = d.tcb(v, path+".min_tcb")
 	}
 	if v := f["guest_policy"]; v != nil {
-		if smt := d.mapping(v, path+".guest_policy", "smt")["smt"]; smt != nil {
-			s.GuestPolicy.SMT = d.boolean(smt, path+".guest_policy.smt")
-		}
+		s.GuestPolicy = d.guestPolicy(v, path+".guest_policy")
 	}
 	if v := f["vmpl"]; v != nil {
 		s.VMPL, _ = d.integer(v, path+".vmpl", 0, maxVMPL)
@@ -162,6 +171,11 @@ func (d *decoder) referenceSet(n *yaml.Node, path string) ReferenceSet {
 		s.PCRs = d.pcrs(v, path+".pcrs")
 	}
 	s.EK = d.fingerprints(f["ek"], path+".ek")
+	s.AKs = d.values(f["aks"], path+".aks", "68 hexadecimal digits")
+	if v := f["boot"]; v != nil {
+		s.Boot = d.boot(v, path+".boot")
+	}
+	s.SNP = d.snp(f, path)
 	s.TDX = d.tdx(f, path)
 	return s
 }

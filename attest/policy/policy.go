@@ -20,6 +20,9 @@ const MaxMaxAge = 24 * time.Hour
 type Policy struct {
 	// Version grows with every edit of the file; at least 1.
 	Version int
+	// Name tells policies of one home apart, each with versions of its own; may be
+	// empty.
+	Name string
 	// Unverified marks reference values that were copied from the provider.
 	Unverified bool
 	Trust      Trust
@@ -29,7 +32,10 @@ type Policy struct {
 	// Offer is nil where any price is accepted.
 	Offer   *Offer
 	Storage Storage
-	Dev     Dev
+	// Workload is nil where nothing is demanded of the log of pods.
+	Workload     *Workload
+	Transparency Transparency
+	Dev          Dev
 
 	// lines has the line in the file of each field that was read, by path.
 	lines   map[string]int
@@ -69,6 +75,8 @@ type ReferenceSet struct {
 	GuestPolicy GuestPolicy
 	// VMPL is the privilege level that the report must come from, 0 to 3 (sev-snp, soft).
 	VMPL int
+	// SNP has rarer demands; nil for none (sev-snp, soft).
+	SNP *SNP
 
 	// PCRs are the boot measurements; nil demands none and proves only an
 	// identity (tpm2).
@@ -76,6 +84,12 @@ type ReferenceSet struct {
 	// EK are the accepted machines: SHA-256 of the endorsement key's
 	// SubjectPublicKeyInfo; empty means any under an EK root (tpm2).
 	EK [][32]byte
+	// AKs are the names of the accepted attestation keys, [AKNameSize] bytes each;
+	// empty means any of the machine's (tpm2). See [Policy.AKNames].
+	AKs [][]byte
+
+	// Boot is what the boot's event log must prove; nil demands nothing (tpm2, tdx).
+	Boot *Boot
 
 	// TDX has what only a set for tdx demands; nil in all others.
 	TDX *TDX
@@ -86,6 +100,13 @@ type ReferenceSet struct {
 type GuestPolicy struct {
 	// SMT allows simultaneous multithreading, whose caches are a side channel.
 	SMT bool
+	// CXL allows memory behind a CXL link, outside the processor's package.
+	CXL bool
+	// MinABI is the lowest firmware interface that the guest may have been content
+	// with, such as "1.55".
+	MinABI string
+	// Require are words of [guestDemands].
+	Require []string
 }
 
 // PCRs are acceptable values of platform configuration registers.
@@ -173,6 +194,23 @@ func (p *Policy) EKRoots() [][32]byte {
 	return slices.Clone(p.Trust.EKRoots)
 }
 
+// AKNames are the names of the attestation keys that the policy pins: a quote by
+// one of them needs neither a certificate of its endorsement key nor an
+// activation, since whoever wrote the policy vouches for the key. There are none
+// unless a level of a TPM is accepted.
+func (p *Policy) AKNames() [][]byte {
+	if p == nil || !p.accepts(attest.LevelTPMIdentity) && !p.accepts(attest.LevelTPMMeasuredBoot) {
+		return nil
+	}
+	var names [][]byte
+	for _, s := range p.Reference {
+		for _, n := range s.AKs {
+			names = append(names, slices.Clone(n))
+		}
+	}
+	return names
+}
+
 // PCRs are the registers that a quote must cover, ascending: firmware and boot
 // loader (0 to 7), the pod log (14), and what a reference set names.
 func (p *Policy) PCRs() []uint32 {
@@ -181,6 +219,9 @@ func (p *Policy) PCRs() []uint32 {
 		for _, s := range p.Reference {
 			if s.PCRs != nil {
 				pcrs = append(pcrs, s.PCRs.indexes()...)
+			}
+			if s.TEE == attest.TPM2 {
+				pcrs = append(pcrs, s.Boot.registers()...)
 			}
 		}
 	}
@@ -204,7 +245,7 @@ func (s *ReferenceSet) level() attest.Level {
 	case attest.Soft:
 		return attest.LevelSoft
 	case attest.TPM2:
-		if s.PCRs != nil {
+		if s.PCRs != nil || s.Boot != nil {
 			return attest.LevelTPMMeasuredBoot
 		}
 		return attest.LevelTPMIdentity

@@ -62,17 +62,9 @@ func (a *appraisal) snpSet(at string, s *ReferenceSet) []attest.Check {
 			Code: CodeVMPL, Name: "privilege level", Anchor: anchor, Policy: a.p.where(at + ".vmpl"),
 			Got: strconv.Itoa(f.VMPL), Want: strconv.Itoa(s.VMPL), OK: f.VMPL == s.VMPL,
 		},
-		{
-			Code: CodeGuestPolicy, Name: "guest policy", Anchor: anchor, Policy: a.p.where(at + ".guest_policy.smt"),
-			Got: "smt " + onOff(f.SMT), Want: "smt off", OK: !f.SMT || s.GuestPolicy.SMT,
-		},
 	}
-	if s.GuestPolicy.SMT {
-		checks[1].Want = "smt on or off"
-	}
-	if s.MinTCB != nil {
-		checks = append(checks, a.floor(at, *s.MinTCB))
-	}
+	checks = append(checks, a.guestPolicy(at, s.GuestPolicy)...)
+	checks = append(checks, a.floors(at, s)...)
 	checks = append(checks, attest.Check{
 		Code: CodeMeasurement, Name: "measurement", Anchor: anchor, Policy: a.p.where(at + ".measurement"),
 		Got: hexOrNothing(f.Measurement), Want: hexes(s.Measurement), OK: contains(s.Measurement, f.Measurement),
@@ -83,43 +75,71 @@ func (a *appraisal) snpSet(at string, s *ReferenceSet) []attest.Check {
 			Got: hexOrNothing(f.ChipID), Want: hexes(s.ChipIDs), OK: contains(s.ChipIDs, f.ChipID),
 		})
 	}
+	return append(checks, a.snpMore(at, s.SNP)...)
+}
+
+// floors compares the firmware that is reported, the one that can no longer be
+// rolled back, and the one that the guest was launched under: only the lowest
+// of them says what an attacker could use. Those with a floor of their own are
+// checks of their own.
+func (a *appraisal) floors(at string, s *ReferenceSet) []attest.Check {
+	f := a.r.SNP
+	reported, committed, launch := s.floors()
+	groups := []struct {
+		field, name string
+		floor       *TCB
+		versions    []version
+	}{
+		{"min_tcb", "firmware", reported, []version{{"reported", f.ReportedTCB}}},
+		{"min_committed_tcb", "committed firmware", committed, []version{{"committed", f.CommittedTCB}}},
+		{"min_launch_tcb", "launch firmware", launch, []version{{"launch", f.LaunchTCB}}},
+	}
+	for i := range groups[1:] {
+		if g := &groups[i+1]; g.floor == s.MinTCB {
+			groups[0].versions = append(groups[0].versions, g.versions...)
+			g.floor = nil
+		}
+	}
+	var checks []attest.Check
+	for _, g := range groups {
+		if g.floor != nil {
+			checks = append(checks, a.floor(at+"."+g.field, g.name, *g.floor, g.versions))
+		}
+	}
 	return checks
 }
 
-// floor compares the firmware that is reported, the one that can no longer be
-// rolled back, and the one that the guest was launched under: only the lowest
-// of them says what an attacker could use.
-func (a *appraisal) floor(at string, floor TCB) attest.Check {
+// version is a firmware version in AMD's packed form.
+type version struct {
+	name   string
+	packed uint64
+}
+
+func (a *appraisal) floor(field, name string, floor TCB, versions []version) attest.Check {
 	f := a.r.SNP
 	c := attest.Check{
-		Code: CodeTCBFloor, Name: "firmware", Anchor: anchorOf(a.r.Level),
-		Want: "at least " + floor.String(), Policy: a.p.where(at + ".min_tcb"),
+		Code: CodeTCBFloor, Name: name, Anchor: anchorOf(a.r.Level),
+		Want: "at least " + floor.String(), Policy: a.p.where(field),
 	}
 	if a.r.Level != attest.LevelSoft && !knownProduct(f.Product) {
 		c.Got = "versions of an unknown product " + quote(f.Product)
 		return c
 	}
 	var got []string
-	for _, v := range []struct {
-		name   string
-		packed uint64
-	}{{"reported", f.ReportedTCB}, {"committed", f.CommittedTCB}, {"launch", f.LaunchTCB}} {
-		if low := unpackTCB(f.Product, v.packed).below(floor); len(low) > 0 {
+	lowest := TCB{255, 255, 255, 255, 255}
+	for _, v := range versions {
+		t := unpackTCB(f.Product, v.packed)
+		if low := t.below(floor); len(low) > 0 {
 			got = append(got, fmt.Sprintf("%s %s", v.name, strings.Join(low, ", ")))
 		}
+		lowest = lowest.min(t)
 	}
 	if len(got) > 0 {
 		c.Got = strings.Join(got, "; ")
 		return c
 	}
-	c.OK, c.Got = true, lowest(f).String()
+	c.OK, c.Got = true, lowest.String()
 	return c
-}
-
-// lowest is the lowest version of each part of the firmware that a report names.
-func lowest(f *attest.SNPFacts) TCB {
-	t := unpackTCB(f.Product, f.ReportedTCB)
-	return t.min(unpackTCB(f.Product, f.CommittedTCB)).min(unpackTCB(f.Product, f.LaunchTCB))
 }
 
 // contains reports whether value is one of list; no value never is.

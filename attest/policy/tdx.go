@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,18 @@ type TDX struct {
 	Status []string
 	// Grace accepts OutOfDate firmware whose level Intel dated no longer ago.
 	Grace time.Duration
+	// MinEvaluation is the lowest of Intel's rounds of updates that its word may
+	// rest on ("tcbEvaluationDataNumber").
+	MinEvaluation int
+	// Advisories are the accepted ones where firmware is not up to date; empty
+	// means any.
+	Advisories []string
+	// ConfigIDs, Owners and OwnerConfigs are the accepted values of MRCONFIGID,
+	// MROWNER and MROWNERCONFIG, 48 bytes each; empty means any.
+	ConfigIDs, Owners, OwnerConfigs [][]byte
+	// SEPTVEDisable wants that pages which the host takes away raise no exceptions
+	// in the guest.
+	SEPTVEDisable bool
 	// Platforms are the accepted machines; empty means any of Intel's.
 	Platforms [][32]byte
 }
@@ -105,6 +118,36 @@ func (a *appraisal) tdxSet(at string, s *ReferenceSet) []attest.Check {
 			Got: hexOrNothing(f.MRSEAM), Want: hexes(want.MRSEAM), OK: contains(want.MRSEAM, f.MRSEAM),
 		}, "mrseam"))
 	}
+	if want.MinEvaluation > 0 {
+		checks = append(checks, check(attest.Check{
+			Code: CodeTCBStatus, Name: "round of updates",
+			Got: strconv.Itoa(f.TCBEvaluation), Want: "at least " + strconv.Itoa(want.MinEvaluation), OK: f.TCBEvaluation >= want.MinEvaluation,
+		}, "tcb.min_evaluation"))
+	}
+	if len(want.Advisories) > 0 {
+		strange := slices.DeleteFunc(slices.Clone(f.Advisories), func(s string) bool { return slices.Contains(want.Advisories, s) })
+		checks = append(checks, check(attest.Check{
+			Code: CodeTCBStatus, Name: "advisories",
+			Got: orNone(strings.Join(f.Advisories, ", ")), Want: "none but " + strings.Join(want.Advisories, ", "), OK: len(strange) == 0,
+		}, "tcb.advisories"))
+	}
+	if want.SEPTVEDisable {
+		checks = append(checks, check(attest.Check{
+			Code: CodePlatformSetup, Name: "exceptions of the host", Got: onOff(!f.SEPTVEDisable), Want: "off", OK: f.SEPTVEDisable,
+		}, "sept_ve_disable"))
+	}
+	for _, l := range []struct {
+		field string
+		want  [][]byte
+		got   []byte
+	}{{"mr_config_ids", want.ConfigIDs, f.MRConfigID}, {"mr_owners", want.Owners, f.MROwner}, {"mr_owner_configs", want.OwnerConfigs, f.MROwnerConfig}} {
+		if len(l.want) > 0 {
+			checks = append(checks, check(attest.Check{
+				Code: CodeHostData, Name: strings.TrimSuffix(l.field, "s"), Got: hexOrNothing(l.got), Want: hexes(l.want), OK: contains(l.want, l.got),
+			}, l.field))
+		}
+	}
+	checks = append(checks, a.boot(at, CodeMeasurement, s.Boot, f.Boot)...)
 	for _, i := range want.indexes() {
 		checks = append(checks, check(attest.Check{
 			Code: CodeMeasurement, Name: fmt.Sprintf("rtmr %d", i),
@@ -139,6 +182,13 @@ func (a *appraisal) tcbStatus(want *TDX) attest.Check {
 	return c
 }
 
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return printable(s)
+}
+
 func fromTDX(f *attest.TDXFacts) ReferenceSet {
 	t := &TDX{
 		MRTD: [][]byte{slices.Clone(f.MRTD)}, MRSEAM: [][]byte{slices.Clone(f.MRSEAM)}, RTMRs: map[uint32][][]byte{},
@@ -149,5 +199,14 @@ func fromTDX(f *attest.TDXFacts) ReferenceSet {
 			t.RTMRs[uint32(i)] = [][]byte{slices.Clone(v)}
 		}
 	}
-	return ReferenceSet{Name: setNameOf("tdx", f.PlatformID[:]), TEE: attest.TDX, TDX: t}
+	// Values that were left empty say nothing.
+	pin := func(v []byte) [][]byte {
+		if len(v) == 0 || zero(v) {
+			return nil
+		}
+		return [][]byte{slices.Clone(v)}
+	}
+	t.ConfigIDs, t.Owners, t.OwnerConfigs = pin(f.MRConfigID), pin(f.MROwner), pin(f.MROwnerConfig)
+	t.SEPTVEDisable, t.MinEvaluation = f.SEPTVEDisable, max(0, f.TCBEvaluation)
+	return ReferenceSet{Name: setNameOf("tdx", f.PlatformID[:]), TEE: attest.TDX, TDX: t, Boot: fromBoot(f.Boot)}
 }

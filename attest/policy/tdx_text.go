@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -10,7 +11,7 @@ import (
 )
 
 // tdxFields are the fields of a set that only one for tdx has.
-var tdxFields = []string{"mrtd", "mrseam", "rtmrs", "tcb", "platforms"}
+var tdxFields = []string{"mrtd", "mrseam", "rtmrs", "tcb", "platforms", "mr_config_ids", "mr_owners", "mr_owner_configs", "sept_ve_disable"}
 
 // tdx reads those fields, nil where none is there.
 func (d *decoder) tdx(f map[string]*yaml.Node, path string) *TDX {
@@ -26,12 +27,22 @@ func (d *decoder) tdx(f map[string]*yaml.Node, path string) *TDX {
 	t.MRTD = d.values(f["mrtd"], path+".mrtd", want)
 	t.MRSEAM = d.values(f["mrseam"], path+".mrseam", want)
 	t.Platforms = d.fingerprints(f["platforms"], path+".platforms")
+	t.ConfigIDs = d.values(f["mr_config_ids"], path+".mr_config_ids", want)
+	t.Owners = d.values(f["mr_owners"], path+".mr_owners", want)
+	t.OwnerConfigs = d.values(f["mr_owner_configs"], path+".mr_owner_configs", want)
+	if v := f["sept_ve_disable"]; v != nil {
+		t.SEPTVEDisable = d.boolean(v, path+".sept_ve_disable")
+	}
 	if v := f["rtmrs"]; v != nil {
 		t.RTMRs = d.registers(v, path+".rtmrs", maxRTMR, want)
 	}
 	if v := f["tcb"]; v != nil {
 		at := path + ".tcb"
-		tcb := d.mapping(v, at, "status", "grace")
+		tcb := d.mapping(v, at, "status", "grace", "min_evaluation", "advisories")
+		t.Advisories = d.texts(tcb["advisories"], at+".advisories")
+		if e := tcb["min_evaluation"]; e != nil {
+			t.MinEvaluation, _ = d.integer(e, at+".min_evaluation", 1, maxEvaluation)
+		}
 		d.list(tcb["status"], at+".status", func(n *yaml.Node, path string) {
 			s, _ := d.text(n, path)
 			t.Status = append(t.Status, s)
@@ -41,6 +52,16 @@ func (d *decoder) tdx(f map[string]*yaml.Node, path string) *TDX {
 		}
 	}
 	return &t
+}
+
+// maxEvaluation bounds the number of Intel's rounds of updates; there have been
+// about twenty.
+const maxEvaluation = 1 << 20
+
+var advisory = regexp.MustCompile(`^INTEL-[A-Z]{2}-[0-9]{5}$`)
+
+func (t *TDX) hasTCB() bool {
+	return len(t.Status) > 0 || t.Grace != 0 || t.MinEvaluation != 0 || len(t.Advisories) > 0
 }
 
 func (v *validator) tdxSet(s *ReferenceSet, at string) {
@@ -54,6 +75,18 @@ func (v *validator) tdxSet(s *ReferenceSet, at string) {
 	v.sized(at+".mrtd", t.MRTD, measurementSize)
 	v.sized(at+".mrseam", t.MRSEAM, measurementSize)
 	v.fingerprints(at+".platforms", t.Platforms)
+	v.sized(at+".mr_config_ids", t.ConfigIDs, measurementSize)
+	v.sized(at+".mr_owners", t.Owners, measurementSize)
+	v.sized(at+".mr_owner_configs", t.OwnerConfigs, measurementSize)
+	v.boot(s, at+".boot")
+	if t.MinEvaluation < 0 || t.MinEvaluation > maxEvaluation {
+		v.fault(at+".tcb.min_evaluation", fmt.Sprint(t.MinEvaluation), fmt.Sprintf("1 to %d", maxEvaluation))
+	}
+	for i, id := range t.Advisories {
+		if !advisory.MatchString(id) {
+			v.fault(fmt.Sprintf("%s.tcb.advisories[%d]", at, i), quote(id), "a number such as INTEL-SA-00837")
+		}
+	}
 	for _, i := range t.indexes() {
 		field := fmt.Sprintf("%s.rtmrs.%d", at, i)
 		switch {
@@ -80,7 +113,7 @@ func (w *writer) tdx(t *TDX) {
 		w.line(2, "rtmrs:")
 		w.registers(3, t.RTMRs)
 	}
-	if len(t.Status) > 0 || t.Grace != 0 {
+	if t.hasTCB() {
 		w.line(2, "tcb:")
 		if len(t.Status) > 0 {
 			w.line(3, "status: [%s]", strings.Join(t.Status, ", "))
@@ -88,6 +121,18 @@ func (w *writer) tdx(t *TDX) {
 		if t.Grace != 0 {
 			w.line(3, "grace: %s", short(t.Grace))
 		}
+		if t.MinEvaluation != 0 {
+			w.line(3, "min_evaluation: %d", t.MinEvaluation)
+		}
+		if len(t.Advisories) > 0 {
+			w.line(3, "advisories: [%s]", strings.Join(t.Advisories, ", "))
+		}
+	}
+	w.list(2, "mr_config_ids", plain(t.ConfigIDs))
+	w.list(2, "mr_owners", plain(t.Owners))
+	w.list(2, "mr_owner_configs", plain(t.OwnerConfigs))
+	if t.SEPTVEDisable {
+		w.line(2, "sept_ve_disable: true")
 	}
 	w.list(2, "platforms", prints(t.Platforms))
 }
@@ -108,6 +153,23 @@ func (e *explainer) tdxSet(t *TDX, say func(field, format string, args ...any)) 
 	say("tcb.status", "Intel says of its firmware: %s", strings.Join(t.statuses(), " or "))
 	if t.Grace > 0 {
 		say("tcb.grace", "or OutOfDate, at a level that is at most %s old", short(t.Grace))
+	}
+	if t.MinEvaluation > 0 {
+		say("tcb.min_evaluation", "by its round of updates %d or a later one", t.MinEvaluation)
+	}
+	if len(t.Advisories) > 0 {
+		say("tcb.advisories", "with no open advisories but %s", strings.Join(t.Advisories, ", "))
+	}
+	for _, l := range []struct {
+		field, what string
+		list        [][]byte
+	}{{"mr_config_ids", "configuration", t.ConfigIDs}, {"mr_owners", "owner", t.Owners}, {"mr_owner_configs", "owner's configuration", t.OwnerConfigs}} {
+		if len(l.list) > 0 {
+			say(l.field, "the guest's %s is %s", l.what, alternatives(l.list))
+		}
+	}
+	if t.SEPTVEDisable {
+		say("sept_ve_disable", "pages that the host takes away raise no exceptions in the guest")
 	}
 	if len(t.Platforms) > 0 {
 		say("platforms", "the machine is %s", strings.Join(prints(t.Platforms), " or "))

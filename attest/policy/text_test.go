@@ -62,9 +62,9 @@ func TestLint(t *testing.T) {
 			[]string{"warning: line 3: trust.levels[1]: no reference set proves tdx"},
 		},
 		"identity": {parse(t, identityPolicy), []string{"warning: line 2: trust.levels[0]: not a TEE: it proves which machine", "warning: offer"}},
-		"measured": {parse(t, tpmPolicy), []string{"warning: line 3: trust.levels[0]: not a TEE: it proves what booted", "warning: offer"}},
+		"measured": {parse(t, tpmPolicy), []string{"warning: line 3: trust.levels[0]: not a TEE: it proves what booted", "warning: offer", "warning: line 11: reference[0].pcrs.values: register 4 covers"}},
 		"registers": {parse(t, zeros), []string{
-			"warning: line 3: trust.levels[0]: not a TEE", "warning: offer",
+			"warning: line 3: trust.levels[0]: not a TEE", "warning: offer", "register 4 covers",
 			"warning: line 13: reference[0].pcrs.values.14: the pod log", "values.14: the value of a register that nothing", "values.14: the value of a register that nothing",
 			"warning: line 11: reference[0].pcrs.values: register 7 (secure boot) is not pinned",
 		}},
@@ -75,7 +75,7 @@ func TestLint(t *testing.T) {
 				"error: line 12: reference[0].tcb.status[1]: no firmware floor", "warning: line 12: reference[0].tcb.grace: firmware with known holes is accepted for 336h",
 			},
 		},
-		"reset":    {reset, []string{"error: line 11: reference[0].pcrs.values.16: got register 16", "warning", "warning"}},
+		"reset":    {reset, []string{"error: line 11: reference[0].pcrs.values.16: got register 16", "warning", "warning", "register 4 covers"}},
 		"anything": {anything, []string{"error: line 7: reference[0].measurement: got nothing"}},
 	} {
 		t.Run(name, func(t *testing.T) {

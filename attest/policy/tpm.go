@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -14,11 +15,15 @@ func (a *appraisal) tpm() bool {
 	if f == nil {
 		return a.missing("quote")
 	}
-	if f.EKFingerprint == [32]byte{} {
-		return a.missing("endorsement key")
-	}
 	a.v.Platform = hex.EncodeToString(f.EKFingerprint[:])
-	if roots := a.p.Trust.EKRoots; len(roots) > 0 {
+	if f.EKFingerprint == [32]byte{} {
+		// Only a policy that pins attestation keys is content with one of them.
+		if len(a.p.AKNames()) == 0 || len(f.AKName) != AKNameSize {
+			return a.missing("endorsement key")
+		}
+		name := sha256.Sum256(f.AKName)
+		a.v.Platform = hex.EncodeToString(name[:])
+	} else if roots := a.p.Trust.EKRoots; len(roots) > 0 {
 		ok := a.check(attest.Check{
 			Code: CodeEKRoot, Name: "endorsement root", Anchor: anchorOf(a.r.Level), Policy: a.p.where("trust.ek_roots"),
 			Got: fingerprint(f.EKRootFingerprint), Want: fingerprints(roots),
@@ -50,6 +55,19 @@ func (a *appraisal) tpmSet(at string, s *ReferenceSet) []attest.Check {
 			Got: fingerprint(f.EKFingerprint), Want: fingerprints(s.EK), OK: slices.Contains(s.EK, f.EKFingerprint),
 		})
 	}
+	switch {
+	case len(s.AKs) > 0:
+		checks = append(checks, attest.Check{
+			Code: CodePlatform, Name: "attestation key", Anchor: anchor, Policy: a.p.where(at + ".aks"),
+			Got: hexOrNothing(f.AKName), Want: hexes(s.AKs), OK: contains(s.AKs, f.AKName),
+		})
+	case f.EKFingerprint == [32]byte{}:
+		checks = append(checks, attest.Check{
+			Code: CodePlatform, Name: "endorsement key", Anchor: anchor, Policy: a.p.where(at),
+			Got: "nothing", Want: "a certified one, since the set pins no attestation key",
+		})
+	}
+	checks = append(checks, a.boot(at, CodePCRValue, s.Boot, f.Boot)...)
 	if s.PCRs == nil {
 		return checks
 	}

@@ -51,7 +51,11 @@ func (p *Policy) faults() []status.Fault {
 	if p.Version < 1 || p.Version > maxVersion {
 		v.fault("version", gotNumber(p.Version), "a whole number from 1, raised with every edit")
 	}
+	if p.Name != "" && !setName.MatchString(p.Name) {
+		v.fault("name", quote(p.Name), "1 to 64 letters, digits, dots, dashes and underscores")
+	}
 	v.trust()
+	v.workload(p.Workload)
 	if a := p.Freshness.MaxAge; a <= 0 || a > MaxMaxAge {
 		v.fault("freshness.max_age", a.String(), "more than 0s and at most "+short(MaxMaxAge))
 	}

@@ -36,6 +36,7 @@ func (v *validator) snpSet(s *ReferenceSet, at string) {
 	if s.VMPL < 0 || s.VMPL > maxVMPL {
 		v.fault(at+".vmpl", strconv.Itoa(s.VMPL), "0 to 3")
 	}
+	v.snpMore(s, at)
 	v.foreign(at, s, attest.SEVSNP)
 }
 
@@ -46,6 +47,10 @@ func (v *validator) foreign(at string, s *ReferenceSet, kind attest.Type) {
 	if t == nil {
 		t = &TDX{}
 	}
+	m := s.SNP
+	if m == nil {
+		m = &SNP{}
+	}
 	for _, f := range []struct {
 		name string
 		set  bool
@@ -54,19 +59,37 @@ func (v *validator) foreign(at string, s *ReferenceSet, kind attest.Type) {
 		{"measurement", len(s.Measurement) > 0, attest.SEVSNP},
 		{"chip_ids", len(s.ChipIDs) > 0, attest.SEVSNP},
 		{"min_tcb", s.MinTCB != nil, attest.SEVSNP},
-		{"guest_policy", s.GuestPolicy != GuestPolicy{}, attest.SEVSNP},
+		{"guest_policy", !s.GuestPolicy.empty(), attest.SEVSNP},
 		{"vmpl", s.VMPL != 0, attest.SEVSNP},
+		{"products", len(m.Products) > 0, attest.SEVSNP},
+		{"host_data", len(m.HostData) > 0, attest.SEVSNP},
+		{"min_committed_tcb", m.MinCommittedTCB != nil, attest.SEVSNP},
+		{"min_launch_tcb", m.MinLaunchTCB != nil, attest.SEVSNP},
+		{"min_firmware", m.MinFirmware != "", attest.SEVSNP},
+		{"id_keys", len(m.IDKeys) > 0, attest.SEVSNP},
+		{"author_keys", len(m.AuthorKeys) > 0, attest.SEVSNP},
+		{"min_guest_svn", m.MinGuestSVN != 0, attest.SEVSNP},
+		{"mitigations", m.Mitigations != 0, attest.SEVSNP},
+		{"platform", len(m.Platform) > 0, attest.SEVSNP},
 		{"pcrs", s.PCRs != nil, attest.TPM2},
 		{"ek", len(s.EK) > 0, attest.TPM2},
+		{"aks", len(s.AKs) > 0, attest.TPM2},
 		{"mrtd", len(t.MRTD) > 0, attest.TDX},
 		{"mrseam", len(t.MRSEAM) > 0, attest.TDX},
 		{"rtmrs", len(t.RTMRs) > 0, attest.TDX},
-		{"tcb", len(t.Status) > 0 || t.Grace != 0, attest.TDX},
+		{"tcb", t.hasTCB(), attest.TDX},
+		{"mr_config_ids", len(t.ConfigIDs) > 0, attest.TDX},
+		{"mr_owners", len(t.Owners) > 0, attest.TDX},
+		{"mr_owner_configs", len(t.OwnerConfigs) > 0, attest.TDX},
+		{"sept_ve_disable", t.SEPTVEDisable, attest.TDX},
 		{"platforms", len(t.Platforms) > 0, attest.TDX},
 	} {
 		if f.set && f.of != kind {
 			v.fault(at+"."+f.name, "a field of "+string(f.of), fmt.Sprintf("no such field in a set for %s", s.TEE))
 		}
+	}
+	if s.Boot != nil && kind == attest.SEVSNP {
+		v.fault(at+".boot", "a field of tpm2 and tdx", fmt.Sprintf("no such field in a set for %s", s.TEE))
 	}
 }
 
@@ -97,7 +120,9 @@ func (v *validator) sized(field string, list [][]byte, size int) {
 func (v *validator) tpmSet(s *ReferenceSet, at string) {
 	v.foreign(at, s, attest.TPM2)
 	v.fingerprints(at+".ek", s.EK)
-	if len(s.EK) == 0 && len(v.p.Trust.EKRoots) == 0 {
+	v.sized(at+".aks", s.AKs, AKNameSize)
+	v.boot(s, at+".boot")
+	if len(s.EK) == 0 && len(v.p.Trust.EKRoots) == 0 && len(s.AKs) == 0 {
 		v.fault(at+".ek", "nothing", "a pinned machine here, or a root in trust.ek_roots: else any program can pretend to be a TPM")
 	}
 	if s.PCRs != nil {
