@@ -59,6 +59,9 @@ func (s *Service) place(ctx context.Context, p *pod, want Record, m *manifest.Ma
 	if err := mayPlace(have, op, order.ExpectedRevision); err != nil {
 		return 0, err
 	}
+	if err := mayReplacePolicy(have, want); err != nil {
+		return 0, err
+	}
 	needs := offer.NeedsOf(m)
 	needs.Replaces = want.Name
 	endpoints, err := s.cfg.Names.Assign(want.Publisher, want.ID, m, have.Endpoints)

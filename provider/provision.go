@@ -87,6 +87,7 @@ func (s *Service) Provision(ctx context.Context, publisher PublisherID, peer []b
 	if !bytes.Equal(order.PublisherPeer, peer) {
 		return Provisioned{}, status.New(status.PermissionDenied, "provision.publisher", "the sealed request names another publisher than the one who sent it")
 	}
+	policyVersion := 0
 	if len(order.Policy) > 0 {
 		demanded, err := policy.Parse(order.Policy)
 		if err != nil {
@@ -95,6 +96,7 @@ func (s *Service) Provision(ctx context.Context, publisher PublisherID, peer []b
 		if err := s.appraiseSelf(ctx, demanded); err != nil {
 			return Provisioned{}, err
 		}
+		policyVersion = demanded.Version
 	}
 	m, err := manifest.Unmarshal(order.Manifest)
 	if err != nil {
@@ -110,7 +112,7 @@ func (s *Service) Provision(ctx context.Context, publisher PublisherID, peer []b
 		ID: PodIDOf(publisher, m.Name), Publisher: publisher, Name: m.Name, State: StateAccepted,
 		RequestID: req.RequestID, ManifestDigest: manifest.DigestOf(order.Manifest), Manifest: order.Manifest,
 		Keys: order.Keys, Secrets: order.Secrets, Confirm: confirm,
-		OfferID: order.OfferID, PaymentScheme: order.Payment.Scheme,
+		OfferID: order.OfferID, PaymentScheme: order.Payment.Scheme, PolicyVersion: policyVersion,
 		Created: now, Updated: now,
 	}
 	p, revision, err := s.accept(ctx, want, m, req.Operation, opened{order, req.ClaimsDigest}, report)

@@ -33,6 +33,8 @@ type Record struct {
 	Endpoints     []Endpoint
 	OfferID       string
 	PaymentScheme string
+	// PolicyVersion is that of the publisher's policy, 0 where none came along.
+	PolicyVersion int
 	// Obsolete are instances of earlier revisions that are still to be removed.
 	Obsolete         []InstanceID
 	Created, Updated time.Time

@@ -3,6 +3,7 @@ package publisher
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -31,9 +32,11 @@ type DeployRequest struct {
 	// Provider is who shall run it; empty leaves the choice to us.
 	Provider *Target
 	Policy   *policy.Policy
-	// PolicyFile is the policy's bytes, which the provider appraises itself with.
-	PolicyFile []byte
-	Payment    offer.Payment
+	// PolicyFile is the policy's bytes, which the provider appraises itself with;
+	// PolicySignature and PolicyKey are as in [GivenPolicy].
+	PolicyFile, PolicySignature []byte
+	PolicyKey                   ed25519.PublicKey
+	Payment                     offer.Payment
 	// Platform is what images are chosen for, "linux/amd64".
 	Platform string
 	// Report is called for each step, from one goroutine at a time.
@@ -54,6 +57,9 @@ type Deployed struct {
 // when the app answers. Deploying a name again updates it.
 func (s *Service) Deploy(ctx context.Context, req DeployRequest) (*Deployed, error) {
 	req.Report = serial(req.Report)
+	if err := s.CheckPolicy(ctx, req.Manifest.Name, req.given()); err != nil {
+		return nil, err
+	}
 	secrets, err := readSecrets(req.Manifest, req.Dir)
 	if err != nil {
 		return nil, err
@@ -96,6 +102,10 @@ func (s *Service) Deploy(ctx context.Context, req DeployRequest) (*Deployed, err
 		}
 	}
 	return nil, joinRefusals(refused)
+}
+
+func (r *DeployRequest) given() GivenPolicy {
+	return GivenPolicy{Policy: r.Policy, File: r.PolicyFile, Signature: r.PolicySignature, Key: r.PolicyKey}
 }
 
 // pinned is an order and what it was made from.
@@ -183,6 +193,10 @@ func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p 
 	}
 	order := p.order
 	order.OfferID, order.ReservationID, order.ExpectedRevision = price.ID, price.ReservationID, revision
+	// Before anything is released under it: a crash now must not let an older one back.
+	if err := s.UsePolicy(ctx, req.Manifest.Name, req.given()); err != nil {
+		return nil, err
+	}
 	app := s.appOf(p, c, sealed)
 	got, err := s.provision(ctx, req, c, op, order, &app)
 	if err != nil {

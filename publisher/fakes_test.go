@@ -142,7 +142,7 @@ type fake struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, nets: map[publisher.ProviderID]*fake{}, apps: map[string]publisher.App{}, clock: time.Now()}
 	w.Config = publisher.Config{
-		Peer: me, Resolver: w, Sealer: w, Content: w, Finder: w, Connection: w, Providers: w, Codec: w, Pods: pods{w}, Apps: apps{w}, Machines: nowhere{}, Keys: w, Now: w.now,
+		Peer: me, Resolver: w, Sealer: w, Content: w, Finder: w, Connection: w, Providers: w, Codec: w, Pods: pods{w}, Apps: apps{w}, Machines: nowhere{}, Keys: w, Policies: policies{}, Now: w.now,
 	}
 	return w
 }
@@ -442,6 +442,18 @@ func (p pods) PodStatus(ctx context.Context, at publisher.ProviderID, name strin
 func (pods) DeletePod(context.Context, publisher.ProviderID, string, bool) error { return nil }
 
 func (pods) FollowLogs(context.Context, publisher.ProviderID, publisher.LogQuery, func(publisher.LogLine) error) error {
+	return nil
+}
+
+// policies are those that were used, by scope.
+type policies map[string]publisher.UsedPolicy
+
+func (p policies) UsedPolicy(_ context.Context, scope string) (publisher.UsedPolicy, error) {
+	return p[scope], nil
+}
+
+func (p policies) UsePolicy(_ context.Context, scope string, u publisher.UsedPolicy) error {
+	p[scope] = u
 	return nil
 }
 

@@ -21,6 +21,7 @@ type Config struct {
 	Apps       Apps
 	Machines   Machines
 	Keys       ReceiptKeys
+	Policies   Policies
 	Now        func() time.Time
 	Logger     *slog.Logger
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func newAttest(g *globals) *cobra.Command {
-	var policyPath, app string
+	var policyPath, policyKey, app string
 	var explain bool
 	cmd := &cobra.Command{
 		Use: "attest [PROVIDER]", Short: "Ask a provider for evidence and appraise it",
@@ -34,6 +34,7 @@ other publishers by their kind alone.`,
   publisher attest --pod shop --policy policy.yaml`,
 	}
 	addPolicy(cmd, &policyPath)
+	addPolicyKey(cmd, &policyKey)
 	cmd.Flags().BoolVar(&explain, "explain", false, "show every check")
 	cmd.Flags().StringVar(&app, "pod", "", "`APP` that has to run there as it was deployed")
 	_ = cmd.RegisterFlagCompletionFunc("pod", func(cmd *cobra.Command, _ []string, near string) ([]string, cobra.ShellCompDirective) {
@@ -50,19 +51,28 @@ other publishers by their kind alone.`,
 		if err != nil {
 			return err
 		}
-		p, _, err := readPolicy(policyPath)
+		given, err := readGiven(policyPath, policyKey)
 		if err != nil {
 			return err
 		}
 		if app != "" {
 			return g.at(cmd, app, provider, func(ctx context.Context, s *publisherd.Session, app publisher.App) error {
-				a, err := s.AttestPod(ctx, app.Provider, p, app)
+				if err := s.CheckPolicy(ctx, app.Name, given); err != nil {
+					return err
+				}
+				a, err := s.AttestPod(ctx, app.Provider, given.Policy, app)
 				return g.attested(a, app.Provider, &app, explain, policyPath, err)
 			})
 		}
 		return g.online(cmd.Context(), false, func(ctx context.Context, s *publisherd.Session) error {
-			a, err := s.Attest(ctx, *t, p, attest.PurposeProvision, nil)
-			return g.attested(a, *t, nil, explain, policyPath, err)
+			if err := s.CheckPolicy(ctx, "", given); err != nil {
+				return err
+			}
+			a, err := s.Attest(ctx, *t, given.Policy, attest.PurposeProvision, nil)
+			if err := g.attested(a, *t, nil, explain, policyPath, err); err != nil {
+				return err
+			}
+			return s.UsePolicy(ctx, "", given)
 		})
 	}
 	return cmd

@@ -17,8 +17,8 @@ import (
 )
 
 type deployOptions struct {
-	provider, policy, platform, payment string
-	timeout                             time.Duration
+	provider, policy, policyKey, platform, payment string
+	timeout                                        time.Duration
 }
 
 func newDeploy(g *globals) *cobra.Command {
@@ -41,6 +41,7 @@ built-in one applies, which accepts SEV-SNP and TDX with a pinned measurement.`,
 	f := cmd.Flags()
 	f.StringVar(&o.provider, "provider", "", "`PROVIDER` to deploy to: a peer id, or a multiaddr that ends in /p2p/ID")
 	addPolicy(cmd, &o.policy)
+	addPolicyKey(cmd, &o.policyKey)
 	f.StringVar(&o.platform, "platform", "linux/amd64", "`OS/ARCHITECTURE` of the images")
 	f.StringVar(&o.payment, "payment", "none", "payment `SCHEME`; only none can be paid with in this version")
 	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "give up after this `DURATION`")
@@ -69,7 +70,7 @@ func (g *globals) deploy(ctx context.Context, o deployOptions, path string) erro
 	if err != nil {
 		return err
 	}
-	pol, policyFile, err := readPolicy(o.policy)
+	given, err := readGiven(o.policy, o.policyKey)
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,8 @@ func (g *globals) deploy(ctx context.Context, o deployOptions, path string) erro
 		}
 		defer release()
 		d, err := s.Deploy(ctx, publisher.DeployRequest{
-			Manifest: m, Dir: dir, Provider: to, Policy: pol, PolicyFile: policyFile,
+			Manifest: m, Dir: dir, Provider: to, Policy: given.Policy, PolicyFile: given.File,
+			PolicySignature: given.Signature, PolicyKey: given.Key,
 			Payment: offer.Payment{Scheme: o.payment}, Platform: o.platform, Report: view.event,
 		})
 		if err != nil {

@@ -65,6 +65,25 @@ func readPolicy(path string) (*policy.Policy, []byte, error) {
 	return p, b, nil
 }
 
+// replaceFile writes a file, so that at any moment the old or the new one is there.
+func replaceFile(path string, b []byte, mode os.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return status.Wrap(err, status.InvalidArgument, "file.write", "writing %s", path)
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = errors.Join(f.Chmod(mode), f.Sync())
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(f.Name()))
+	}
+	return nil
+}
+
 // writeNew writes a file that must not exist, all of it or nothing.
 func writeNew(path string, b []byte, mode os.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)

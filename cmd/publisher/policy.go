@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,9 +21,11 @@ func newPolicy(g *globals) *cobra.Command {
 		Example: `  publisher policy init --from PROVIDER -o policy.yaml
   publisher policy lint policy.yaml
   publisher policy explain policy.yaml
-  publisher policy diff policy.yaml.old policy.yaml`,
+  publisher policy diff policy.yaml.old policy.yaml
+  publisher policy keygen -o policy.key
+  publisher policy sign policy.yaml --key policy.key`,
 	}
-	cmd.AddCommand(newPolicyInit(g), newPolicyLint(g), newPolicyExplain(g), newPolicyDiff(g))
+	cmd.AddCommand(newPolicyInit(g), newPolicyLint(g), newPolicyExplain(g), newPolicyDiff(g), newPolicyKeygen(g), newPolicySign(g))
 	return cmd
 }
 
@@ -85,6 +88,12 @@ func (g *globals) writePolicy(p *policy.Policy, out string) error {
 	}
 	if p.Unverified {
 		fmt.Fprintln(g.app.Stderr, "warning: it is unverified: it accepts what the provider showed; compare the values with a source that you trust")
+		for _, f := range policy.Lint(p) {
+			// What is said of the values, not of how they came to be.
+			if strings.HasPrefix(f.Field, "reference[") {
+				fmt.Fprintf(g.app.Stderr, "%s\n", f)
+			}
+		}
 	}
 	g.app.Result(result)
 	return nil

@@ -56,7 +56,7 @@ type row struct {
 
 func readPods(ctx context.Context, tx *sql.Tx) (rows []row, err error) {
 	found, err := tx.QueryContext(ctx, `SELECT id, pod, publisher, name, revision, state, reason, request_id,
-		manifest_digest, manifest, keys, secrets, confirm, offer_id, payment_scheme, created_ns, updated_ns, tag, key
+		manifest_digest, manifest, keys, secrets, confirm, offer_id, payment_scheme, created_ns, updated_ns, tag, key, policy_version
 		FROM pods ORDER BY id`)
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func readPods(ctx context.Context, tx *sql.Tx) (rows []row, err error) {
 		var revision, created, updated int64
 		err := found.Scan(&r.id, &r.record.ID, &r.record.Publisher, &r.record.Name, &revision, &r.record.State,
 			&r.record.Reason, &r.requestID, &r.digest, &r.sealed[0], &r.sealed[1], &r.sealed[2], &r.sealed[3],
-			&r.record.OfferID, &r.record.PaymentScheme, &created, &updated, &r.tag, &r.key)
+			&r.record.OfferID, &r.record.PaymentScheme, &created, &updated, &r.tag, &r.key, &r.record.PolicyVersion)
 		if err != nil {
 			return nil, err
 		}

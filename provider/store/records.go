@@ -111,17 +111,17 @@ func (d *DB) writePod(ctx context.Context, tx *sql.Tx, id int64, r provider.Reco
 	}
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO pods (id, pod, publisher, name, revision, state, reason, request_id, manifest_digest,
-			manifest, keys, secrets, confirm, offer_id, payment_scheme, created_ns, updated_ns, tag, key)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			manifest, keys, secrets, confirm, offer_id, payment_scheme, created_ns, updated_ns, tag, key, policy_version)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET
 			pod = excluded.pod, publisher = excluded.publisher, name = excluded.name, revision = excluded.revision,
 			state = excluded.state, reason = excluded.reason, request_id = excluded.request_id,
 			manifest_digest = excluded.manifest_digest, manifest = excluded.manifest, keys = excluded.keys,
 			secrets = excluded.secrets, confirm = excluded.confirm, offer_id = excluded.offer_id,
 			payment_scheme = excluded.payment_scheme, created_ns = excluded.created_ns,
-			updated_ns = excluded.updated_ns, tag = excluded.tag, key = excluded.key`,
+			updated_ns = excluded.updated_ns, tag = excluded.tag, key = excluded.key, policy_version = excluded.policy_version`,
 		id, r.ID, r.Publisher, r.Name, int64(r.Revision), r.State, r.Reason, r.RequestID[:], r.ManifestDigest[:],
-		sealed[0], sealed[1], sealed[2], sealed[3], r.OfferID, r.PaymentScheme, toNanos(r.Created), toNanos(r.Updated), tag, d.sealer.id)
+		sealed[0], sealed[1], sealed[2], sealed[3], r.OfferID, r.PaymentScheme, toNanos(r.Created), toNanos(r.Updated), tag, d.sealer.id, r.PolicyVersion)
 	return err
 }
 

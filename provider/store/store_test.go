@@ -48,7 +48,7 @@ func testRecord(i int, revision uint64) provider.Record {
 			{Container: "web", Target: 80, Port: 8081, Protocol: manifest.HTTP, Host: "a.localhost", URL: "http://a.localhost:8081/", Dial: "10.0.0.1:8081"},
 			{Container: "db", Target: 6379, Port: 30001, Protocol: manifest.TCP, URL: "tcp://10.0.0.1:30001", Dial: "10.0.0.1:30001", HostIP: "10.0.0.1"},
 		},
-		OfferID: "offer", PaymentScheme: "none",
+		OfferID: "offer", PaymentScheme: "none", PolicyVersion: i,
 		Obsolete: []provider.InstanceID{provider.InstanceID(id + "-1-0")},
 		Created:  time.Date(2025, 1, 2, 3, 4, 5, 6, time.UTC), Updated: time.Date(2025, 2, 2, 3, 4, 5, 7, time.UTC),
 	}
@@ -189,7 +189,7 @@ func TestFileModes(t *testing.T) {
 func TestPragmas(t *testing.T) {
 	db := open(t, filepath.Join(t.TempDir(), "s.db"), testKey(1))
 	for pragma, want := range map[string]string{
-		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "2000", "locking_mode": "exclusive", "user_version": "2",
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "2000", "locking_mode": "exclusive", "user_version": "3",
 	} {
 		var got string
 		if err := db.sql.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
@@ -350,6 +350,8 @@ func TestTampering(t *testing.T) {
 		"UPDATE pods SET confirm = x'' WHERE id = 1",
 		"UPDATE pods SET offer_id = '' WHERE id = 1",
 		"UPDATE pods SET payment_scheme = 'free' WHERE id = 1",
+		"UPDATE pods SET policy_version = 0 WHERE id = 1",
+		"UPDATE pods SET policy_version = policy_version + 1 WHERE id = 1",
 		"UPDATE pods SET created_ns = 1 WHERE id = 1",
 		"UPDATE pods SET updated_ns = 1 WHERE id = 1",
 		"UPDATE pods SET tag = (SELECT tag FROM pods WHERE id = 2) WHERE id = 1",

@@ -49,6 +49,10 @@ func rowDigest(r provider.Record, sealed [len(secretColumns)][]byte) ([sha256.Si
 		columns = append(columns, sum[:])
 	}
 	columns = append(columns, r.OfferID, r.PaymentScheme, toNanos(r.Created), toNanos(r.Updated), endpoints, obsolete)
+	if r.PolicyVersion != 0 {
+		// A column that is younger than the first records.
+		columns = append(columns, "policy_version", r.PolicyVersion)
+	}
 	b, err := json.Marshal(columns)
 	if err != nil {
 		return [sha256.Size]byte{}, fmt.Errorf("digesting record: %w", err)

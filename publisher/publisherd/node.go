@@ -86,7 +86,7 @@ func (n *Node) Do(ctx context.Context, publish bool, use func(context.Context, *
 	client := peerclient.New(p2pNode.Host())
 	s := &Session{State: st, Pods: client, net: net}
 	cfg := publisher.Config{
-		Peer: []byte(p2pNode.ID()), Finder: net, Connection: net, Providers: client, Codec: client, Pods: client, Apps: st, Machines: st.Machines(), Keys: st.ReceiptKeys(),
+		Peer: []byte(p2pNode.ID()), Finder: net, Connection: net, Providers: client, Codec: client, Pods: client, Apps: st, Machines: st.Machines(), Keys: st.ReceiptKeys(), Policies: st,
 		Now: time.Now, Logger: n.cfg.Logger,
 	}
 	if publish {
