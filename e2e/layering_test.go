@@ -29,7 +29,7 @@ var layers = map[string]int{
 	"attest/client": 4,
 	"p2p":           3,
 	"p2p/rpc":       4, "p2p/discovery": 5, "p2p/oci": 4, "p2p/content": 4, "p2p/p2ptest": 5,
-	"p2p/ipdr": 5,
+	"p2p/ipdr": 5, "p2p/mutual": 5,
 	"provider": 6, "publisher": 6, "provider/containerd/attendant": 1, "provider/containerd/attendant/apocryph-attendant": 2,
 	"provider/inventory": 7, "provider/containerd": 7, "provider/runtimetest": 7, "provider/images": 7,
 	"provider/store": 7, "provider/ingress": 7, "provider/vault": 7, "provider/peerapi": 7, "provider/httpapi": 7,
@@ -60,7 +60,7 @@ var homes = map[string][]string{
 	"github.com/vbauerster/mpb/v8":           {"cmd/internal/cli"},
 	"google.golang.org/protobuf":             {"proto/", "p2p/rpc", "p2p/discovery", "p2p/content", "provider/peerapi", "publisher/peerclient", "manifest", "manifest/offer", "attest"},
 	"apocryph/proto/podpb":                   {"proto/", "p2p/rpc", "provider/peerapi", "publisher/peerclient", "manifest"},
-	"apocryph/proto/attestpb":                {"proto/", "p2p/rpc", "provider/peerapi", "publisher/peerclient", "attest"},
+	"apocryph/proto/attestpb":                {"proto/", "p2p/rpc", "p2p/mutual", "provider/peerapi", "publisher/peerclient", "attest"},
 	"apocryph/proto/capacitypb":              {"proto/", "p2p/rpc", "p2p/discovery", "provider/peerapi", "publisher/peerclient", "manifest/offer"},
 }
 

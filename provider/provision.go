@@ -76,6 +76,9 @@ func (s *Service) Provision(ctx context.Context, publisher PublisherID, peer []b
 	if err := s.ledger.use(req.ClaimsDigest, publisher, req.RequestID, now); err != nil {
 		return Provisioned{}, err
 	}
+	if err := s.appraisePublisher(ctx, peer); err != nil {
+		return Provisioned{}, err
+	}
 	plaintext, confirm, err := s.keys.hpke.Open(req.Enc, req.Ciphertext, req.ClaimsDigest, req.RequestID)
 	if err != nil {
 		return Provisioned{}, err

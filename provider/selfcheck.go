@@ -21,14 +21,14 @@ func (s *Service) appraiseSelf(ctx context.Context, p *policy.Policy) error {
 	}
 	var roots verify.Roots
 	if p != nil {
-		roots = verify.Roots{SoftCAs: p.SoftCAs(), EKRootFingerprints: p.EKRoots()}
+		roots = rootsOf(p)
 	}
 	var expected *verify.Expected
 	got, _, err := s.evidence(ctx, ch, nil, nil, func(id attest.TPMIdentity) (attest.Activation, error) {
 		if p == nil {
 			roots = verify.RootsShown(&id, nil)
 		}
-		a, want, err := verify.NewActivation(id, roots, rand.Reader, s.cfg.Now())
+		a, want, err := activationFor(id, roots, s.cfg.Now())
 		expected = want
 		return a, err
 	})

@@ -50,7 +50,11 @@ type Config struct {
 	// Policy is what the operator demands of this provider's own evidence; nil
 	// demands nothing beyond authentic evidence.
 	Policy *policy.Policy
-	Prices offer.PriceList
+	// PublisherPolicy is what the operator demands of publishers' machines, and
+	// Publishers how they are asked; nil demands nothing, and nobody is asked.
+	PublisherPolicy *policy.Policy
+	Publishers      Publishers
+	Prices          offer.PriceList
 	// BootEpoch is 32 bytes that are new at every boot of this machine.
 	BootEpoch []byte
 	// IngressTLSKey is the SHA-256 of the SubjectPublicKeyInfo of the key that the

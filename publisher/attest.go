@@ -56,7 +56,12 @@ func (s *Service) attest(ctx context.Context, t Target, p *policy.Policy, purpos
 	ask := func(accept []attest.Type) (*Attestation, error) {
 		return s.cfg.Providers.Attest(ctx, t.ID, AttestRequest{Challenge: ch, Accept: accept, Needs: req.Needs, PodID: req.PodID, Log: req.Log},
 			func(id attest.TPMIdentity) (attest.Activation, error) {
-				want, err := verify.Recall(id, roots, s.cfg.Machines.Activated, s.cfg.Now())
+				want, err := verify.Pinned(id.AKPublic, roots)
+				if want != nil || err != nil {
+					expected = want
+					return attest.Activation{}, err
+				}
+				want, err = verify.Recall(id, roots, s.cfg.Machines.Activated, s.cfg.Now())
 				if want != nil || err != nil {
 					expected = want
 					return attest.Activation{}, err

@@ -167,5 +167,5 @@ func (v *Verifier) roots() verify.Roots {
 
 // RootsOf are the trust anchors that a policy brings, beside the built-in ones.
 func RootsOf(p *policy.Policy) verify.Roots {
-	return verify.Roots{SoftCAs: p.SoftCAs(), EKRootFingerprints: p.EKRoots()}
+	return verify.Roots{SoftCAs: p.SoftCAs(), EKRootFingerprints: p.EKRoots(), AKNames: p.AKNames()}
 }

@@ -308,8 +308,12 @@ func TestFullPoliciesRefused(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	if got := parse(t, fullTPM).AKNames(); len(got) != 1 || len(got[0]) != policy.AKNameSize {
+	if got := parse(t, fullTPM).AKNames(); len(got) != 1 || got[0] != [policy.AKNameSize]byte(fill(0x0b, 34)) {
 		t.Errorf("got %x", got)
+	}
+	both := strings.Replace(fullTPM, "    boot:", "    ek: [\"sha256:"+hex64(0xe1)+"\"]\n    boot:", 1)
+	if got := parse(t, both).AKNames(); got != nil {
+		t.Errorf("a key beside an endorsement key counts alone: %x", got)
 	}
 	// Keys of a level that is not accepted are none.
 	unused := *parse(t, fullTPM)

@@ -197,15 +197,18 @@ func (p *Policy) EKRoots() [][32]byte {
 // AKNames are the names of the attestation keys that the policy pins: a quote by
 // one of them needs neither a certificate of its endorsement key nor an
 // activation, since whoever wrote the policy vouches for the key. There are none
-// unless a level of a TPM is accepted.
-func (p *Policy) AKNames() [][]byte {
+// unless a level of a TPM is accepted. Keys of sets that name endorsement keys
+// as well are not among them: there both have to be shown.
+func (p *Policy) AKNames() [][AKNameSize]byte {
 	if p == nil || !p.accepts(attest.LevelTPMIdentity) && !p.accepts(attest.LevelTPMMeasuredBoot) {
 		return nil
 	}
-	var names [][]byte
+	var names [][AKNameSize]byte
 	for _, s := range p.Reference {
 		for _, n := range s.AKs {
-			names = append(names, slices.Clone(n))
+			if len(s.EK) == 0 && len(n) == AKNameSize {
+				names = append(names, [AKNameSize]byte(n))
+			}
 		}
 	}
 	return names

@@ -47,6 +47,7 @@ func (o *options) add(cmd *cobra.Command) {
 	f.StringArrayVar(&o.cfg.API, "api", []string{"127.0.0.1:47080"}, "`ADDRESS` of the HTTP API, repeatable")
 	addAPISocket(cmd, &o.cfg.APISockets)
 	f.StringVar(&o.cfg.PolicyFile, "policy", "", "policy `FILE` that this provider's own evidence must pass")
+	f.StringVar(&o.cfg.PublisherPolicyFile, "require-publisher-evidence", "", "policy `FILE` that a publisher's machine must pass before its apps are taken (default: none)")
 	f.StringVar(&o.cfg.PricesFile, "prices", "", "price list `FILE` (default: free)")
 	f.StringVar(&o.cfg.Region, "region", "", "`REGION` in the advert, a word of your own")
 	f.StringVar(&o.logLevel, "log-level", "info", "`LEVEL` of the log on standard error: debug, info, warn or error")

@@ -32,9 +32,12 @@ is the last line on standard output.
 
 Without --provider it goes to the app's current provider, else to the cheapest
 one found that passes the policy and has the capacity. Without --policy the
-built-in one applies, which accepts SEV-SNP and TDX with a pinned measurement.`,
+built-in one applies, which accepts SEV-SNP and TDX with a pinned measurement.
+With --tee this machine proves itself to a provider that demands it.`,
 		Example: `  publisher deploy app.yaml --policy policy.yaml
   publisher deploy app.yaml --provider /ip4/192.0.2.7/tcp/4021/p2p/12D3KooW… --policy policy.yaml
+  publisher deploy app.yaml --policy policy.yaml --policy-key ed25519:9f3c…
+  publisher deploy app.yaml --policy policy.yaml --tee tpm2
   publisher deploy app.yaml --json --timeout 2m`,
 		ValidArgsFunction: cli.YAMLFiles,
 	}
@@ -42,6 +45,7 @@ built-in one applies, which accepts SEV-SNP and TDX with a pinned measurement.`,
 	f.StringVar(&o.provider, "provider", "", "`PROVIDER` to deploy to: a peer id, or a multiaddr that ends in /p2p/ID")
 	addPolicy(cmd, &o.policy)
 	addPolicyKey(cmd, &o.policyKey)
+	g.addDevice(cmd)
 	f.StringVar(&o.platform, "platform", "linux/amd64", "`OS/ARCHITECTURE` of the images")
 	f.StringVar(&o.payment, "payment", "none", "payment `SCHEME`; only none can be paid with in this version")
 	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "give up after this `DURATION`")

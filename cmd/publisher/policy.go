@@ -32,17 +32,33 @@ func newPolicy(g *globals) *cobra.Command {
 func newPolicyInit(g *globals) *cobra.Command {
 	var from []string
 	var out string
+	var self bool
 	cmd := &cobra.Command{
 		Use: "init", Short: "Write a policy: the built-in one, or what providers show",
 		Long: `Write a policy. Without --from it is the built-in strict one. With --from it pins
 what the providers show now and is marked unverified: compare the values with a
 source that you trust, then remove the mark.`,
 		Example: `  publisher policy init -o policy.yaml
-  publisher policy init --from /ip4/192.0.2.7/tcp/4021/p2p/12D3KooW… -o policy.yaml`,
+  publisher policy init --from /ip4/192.0.2.7/tcp/4021/p2p/12D3KooW… -o policy.yaml
+  publisher policy init --self --tee tpm2 -o publishers.yaml`,
 	}
 	cmd.Flags().StringArrayVar(&from, "from", nil, "`PROVIDER` to take values from, repeatable")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "`FILE` to write, which must not exist (default: standard output)")
+	cmd.Flags().BoolVar(&self, "self", false, "take the values of this machine's own device (--tee), for a provider that demands evidence of publishers")
+	g.addDevice(cmd)
+	cmd.MarkFlagsMutuallyExclusive("self", "from")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if self {
+			n, err := g.node()
+			if err != nil {
+				return err
+			}
+			r, err := n.ShowOwn(cmd.Context())
+			if err != nil {
+				return fmt.Errorf("looking at this machine: %w", err)
+			}
+			return g.writePolicy(policy.FromResult([]*attest.Result{r}), out)
+		}
 		if len(from) == 0 {
 			return g.writePolicy(policy.Builtin(), out)
 		}

@@ -107,6 +107,13 @@ func addPolicyKey(cmd *cobra.Command, key *string) {
 	cmd.Flags().StringVar(key, "policy-key", "", "public `KEY` that must have signed the policy: ed25519:HEX, see `publisher policy keygen`")
 }
 
+// addDevice adds the flags of the device that this machine proves itself with.
+func (g *globals) addDevice(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&g.cfg.TEE, "tee", "", "`KIND` of evidence about this machine for providers that demand it: tpm2, or soft (development, NOT SECURE)")
+	cmd.Flags().StringVar(&g.cfg.TPM, "tpm", "/dev/tpmrm0", "TPM 2.0 `DEVICE` of --tee tpm2, or unix:SOCKET")
+	cli.Complete(cmd, "tee", "tpm2", "soft")
+}
+
 // readGiven reads a policy with its signature, where there is one beside it.
 func readGiven(path, keyText string) (publisher.GivenPolicy, error) {
 	p, file, err := readPolicy(path)

@@ -53,6 +53,14 @@ func (a *author) policy(from ...*publisher.Target) *policy.Policy {
 	return policy.FromResult(shown)
 }
 
+// look asks a peer what it shows.
+func (a *author) look(at *publisher.Target) error {
+	return a.do(func(ctx context.Context, s *publisherd.Session) error {
+		_, err := s.Look(ctx, *at)
+		return err
+	})
+}
+
 // job is one deploy.
 type job struct {
 	manifest string

@@ -68,7 +68,10 @@ type Config struct {
 	// PolicyFile is what this provider demands of its own evidence, PricesFile
 	// its price list; both may be empty.
 	PolicyFile, PricesFile string
-	Version                string
+	// PublisherPolicyFile is what publishers' machines must prove before this
+	// provider takes an app from them; may be empty.
+	PublisherPolicyFile string
+	Version             string
 	// Binary is the program whose digest the software device reports; empty
 	// means the running one.
 	Binary string
@@ -93,7 +96,9 @@ type settings struct {
 	Config
 	ports  [2]uint16
 	policy *policy.Policy
-	prices offer.PriceList
+	// publisherPolicy is nil where nothing is demanded of publishers.
+	publisherPolicy *policy.Policy
+	prices          offer.PriceList
 	// storageSize is in bytes, 0 for the default.
 	storageSize int64
 	// ekChain is DER, the leaf's issuer first.
@@ -171,6 +176,15 @@ func (c Config) check() (settings, error) {
 		}
 		if s.policy, err = policy.Parse(b); err != nil {
 			return s, fmt.Errorf("%s: %w", c.PolicyFile, err)
+		}
+	}
+	if c.PublisherPolicyFile != "" {
+		b, err := os.ReadFile(c.PublisherPolicyFile)
+		if err != nil {
+			return s, status.Wrap(err, status.InvalidArgument, "provider.publisher_policy", "reading the policy file for publishers")
+		}
+		if s.publisherPolicy, err = policy.Parse(b); err != nil {
+			return s, fmt.Errorf("%s: %w", c.PublisherPolicyFile, err)
 		}
 	}
 	if c.PricesFile != "" {

@@ -16,6 +16,13 @@ type Config struct {
 	DHTPrefix         string
 	NoMDNS            bool
 	Version           string
+	// TEE is what this machine proves itself with to providers that demand it:
+	// "tpm2" or "soft"; empty proves nothing. TPM is a device path or
+	// "unix:SOCKET".
+	TEE, TPM string
+	// Binary is the program whose digest the software device reports; empty means
+	// the running one.
+	Binary string
 	// Waiting is called once if another process of this home has to end first;
 	// may be nil.
 	Waiting func()

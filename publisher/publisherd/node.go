@@ -13,6 +13,7 @@ import (
 	"apocryph/p2p/content"
 	"apocryph/p2p/discovery"
 	"apocryph/p2p/lifecycle"
+	"apocryph/p2p/mutual"
 	"apocryph/publisher"
 	"apocryph/publisher/images"
 	"apocryph/publisher/peerclient"
@@ -84,9 +85,28 @@ func (n *Node) Do(ctx context.Context, publish bool, use func(context.Context, *
 		cache:  cache,
 	}
 	client := peerclient.New(p2pNode.Host())
+	var providers publisher.Providers = client
+	if publish && n.cfg.TEE != "" {
+		device, closeDevice, err := openDevice(ctx, n.cfg)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			// Nothing is lost with a device that went away first.
+			if err := closeDevice(); err != nil {
+				n.cfg.Logger.Warn("closing the device", "err", err)
+			}
+		}()
+		prover, err := mutual.NewProver(device, []byte(p2pNode.ID()), n.cfg.Version, time.Now)
+		if err != nil {
+			return err
+		}
+		defer prover.Serve(p2pNode.Host(), n.cfg.Logger)()
+		providers = proving{client, prover}
+	}
 	s := &Session{State: st, Pods: client, net: net}
 	cfg := publisher.Config{
-		Peer: []byte(p2pNode.ID()), Finder: net, Connection: net, Providers: client, Codec: client, Pods: client, Apps: st, Machines: st.Machines(), Keys: st.ReceiptKeys(), Policies: st,
+		Peer: []byte(p2pNode.ID()), Finder: net, Connection: net, Providers: providers, Codec: client, Pods: client, Apps: st, Machines: st.Machines(), Keys: st.ReceiptKeys(), Policies: st,
 		Now: time.Now, Logger: n.cfg.Logger,
 	}
 	if publish {
