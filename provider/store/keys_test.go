@@ -106,6 +106,7 @@ func TestFirstVersion(t *testing.T) {
 	for _, first := range []byte{1, 2} {
 		path := filepath.Join(t.TempDir(), "s.db")
 		want := named(1, 1)
+		want.PolicyVersion = 0 // had no column then
 		db := open(t, path, testKey(1))
 		mustSave(t, db, want)
 		if err := db.Close(); err != nil {
@@ -115,7 +116,7 @@ func TestFirstVersion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := raw.Exec("ALTER TABLE pods DROP COLUMN key; PRAGMA user_version = 1"); err != nil {
+		if _, err := raw.Exec("ALTER TABLE pods DROP COLUMN key; ALTER TABLE pods DROP COLUMN policy_version; PRAGMA user_version = 1"); err != nil {
 			t.Fatal(err)
 		}
 		if err := raw.Close(); err != nil {
