@@ -139,6 +139,9 @@ func (s *Service) claimNames(r *Record) {
 
 // adopt makes want the pod's record.
 func (s *Service) adopt(ctx context.Context, p *pod, have, want Record, m *manifest.Manifest, report func(Progress)) error {
+	if err := s.logRelease(ctx, &want); err != nil {
+		return err
+	}
 	// A locked pod, too, stays as it is for an order that cannot work.
 	alive := have.State == StateRunning || have.State == StateWaitingForKeys
 	if alive {

@@ -38,6 +38,8 @@ type AttestRequest struct {
 	Pod PodID
 	// Log asks for the pod log; nil does not.
 	Log *LogRequest
+	// Tree asks for proofs of the transparency log.
+	Tree *TreeRequest
 }
 
 // Attestation is evidence and what it binds.
@@ -48,6 +50,8 @@ type Attestation struct {
 	Offer    *offer.Signed
 	// Log is set where it was asked for.
 	Log *LogShown
+	// Tree is set where it was asked for.
+	Tree *TreeAnswer
 }
 
 // Activate lets the verifier encrypt a secret to the endorsement key.
@@ -60,6 +64,8 @@ type issued struct {
 	expires   time.Time
 	// usedBy is the first request id that used it; it serves no other.
 	usedBy *[16]byte
+	// tree is how many entries the log had that was shown with it, 0 where none was.
+	tree int64
 	// spent means that what the request made was deleted.
 	spent bool
 }
@@ -120,6 +126,16 @@ func (l *ledger) use(digest [32]byte, publisher PublisherID, requestID [16]byte,
 	return nil
 }
 
+// shown is how many entries the log had that was shown with an attestation.
+func (l *ledger) shown(digest [32]byte) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i, ok := l.byDigest[digest]; ok {
+		return i.tree
+	}
+	return 0
+}
+
 // retire keeps an order from being carried out again, now that its pod was deleted.
 func (l *ledger) retire(publisher PublisherID, requestID [16]byte) {
 	l.mu.Lock()
@@ -148,6 +164,13 @@ func (s *Service) Attest(ctx context.Context, publisher PublisherID, req AttestR
 			return nil, err
 		}
 	}
+	if err := s.transparency.ready(); err != nil {
+		return nil, err
+	}
+	// Before the device works for it.
+	if err := s.rate.take(publisher, s.cfg.Now()); err != nil {
+		return nil, err
+	}
 	var signed *offer.Signed
 	if req.Needs != nil {
 		o, err := s.Quote(ctx, publisher, *req.Needs)
@@ -163,9 +186,21 @@ func (s *Service) Attest(ctx context.Context, publisher PublisherID, req AttestR
 	if out.Log, err = s.showLog(ctx, req.Log, p, held); err != nil {
 		return nil, err
 	}
+	digest := attest.ClaimsDigest(out.Claims)
+	// Nobody sees evidence that the log does not have.
+	number, entry, err := s.transparency.claims(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	var shown int64
+	if req.Tree != nil {
+		if out.Tree, shown, err = s.transparency.answer(ctx, *req.Tree, number, entry); err != nil {
+			return nil, err
+		}
+	}
 	now := s.cfg.Now()
-	return out, s.ledger.add(attest.ClaimsDigest(out.Claims), &issued{
-		publisher: publisher, purpose: req.Challenge.Purpose, expires: now.Add(claimsLifetime),
+	return out, s.ledger.add(digest, &issued{
+		publisher: publisher, purpose: req.Challenge.Purpose, expires: now.Add(claimsLifetime), tree: shown,
 	}, now)
 }
 

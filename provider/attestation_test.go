@@ -280,8 +280,9 @@ func TestActivation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			c.device.quoted = make(chan struct{})
-			svc, err := provider.New(provider.Config{Peer: peerID(0), Device: c.device, Now: w.now, Log: w.log, Setup: setup})
+			svc, err := provider.New(provider.Config{Peer: peerID(0), Device: c.device, Now: w.now, Log: w.log, Setup: setup, Tree: w.book, Heads: w.book, BootEpoch: []byte{3}})
 			must(t, err)
+			must(t, svc.OpenLog(t.Context()))
 			ch := attest.Challenge{Purpose: attest.PurposeProvision, VerifierPeer: peerOf(alice), ProviderPeer: peerID(0)}
 			got, err := svc.Attest(t.Context(), alice, provider.AttestRequest{Challenge: ch}, func(id attest.TPMIdentity) (attest.Activation, error) {
 				<-c.device.quoted

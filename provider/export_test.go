@@ -19,6 +19,9 @@ func (s *Service) Advance(ctx context.Context, id PodID, revision uint64, change
 	return s.advance(ctx, p, revision, change)
 }
 
+// OpenLog opens the transparency log of a service that does not run.
+func (s *Service) OpenLog(ctx context.Context) error { return s.transparency.start(ctx) }
+
 // Late keeps a pod beyond its end, as a request that was quick enough does.
 func (s *Service) Late(id PodID) func(context.Context, func(*Record)) error {
 	s.mu.Lock()
@@ -39,3 +42,12 @@ func NewEndpointClaims() *EndpointClaims {
 func (e *EndpointClaims) Add(d [32]byte, now time.Time)      { e.add(d, now) }
 func (e *EndpointClaims) Has(d [32]byte, now time.Time) bool { return e.has(d, now) }
 func (e *EndpointClaims) Len() int                           { return len(e.issued) }
+
+// Rate is the bound on the entries of the transparency log.
+type Rate struct{ rate }
+
+// Take allows a publisher one entry.
+func (r *Rate) Take(p PublisherID, now time.Time) error { return r.take(p, now) }
+
+// Peers is how many publishers are remembered.
+func (r *Rate) Peers() int { return len(r.peers) }

@@ -62,7 +62,7 @@ func (w *world) boot(change ...func(*provider.Config)) *node {
 	cfg := provider.Config{
 		Peer: peerID(0), Version: "test", Store: p, Runtime: p, Instances: p, Volumes: p, Logs: w.rt, Images: p,
 		Capacity: n.stock, Charges: n.stock, Names: n.board, Routes: n.board, Device: d, Now: w.now,
-		Log: p, Setup: setup, BootEpoch: []byte("boot"),
+		Log: p, Setup: setup, BootEpoch: []byte("boot"), Tree: bookPort{n}, Heads: bookPort{n},
 	}
 	for _, f := range change {
 		f(&cfg)
@@ -119,6 +119,7 @@ func (n *node) point(name string) (dead bool) {
 type ports struct{ n *node }
 
 func (p ports) Save(ctx context.Context, r provider.Record) error {
+	p.n.w.released(ctx, r)
 	return p.n.do("save "+string(r.State), func() error { return p.n.w.store.Save(ctx, r) })
 }
 

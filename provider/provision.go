@@ -3,6 +3,7 @@ package provider
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 
 	"apocryph/attest/policy"
@@ -61,6 +62,8 @@ type Provisioned struct {
 	// Receipt is a signed statement about the running pod, a DSSE envelope of
 	// package apocryph/attest/receipt; empty for a dry run.
 	Receipt []byte
+	// Release is nil for a dry run.
+	Release *ReleaseProof
 }
 
 // Provision carries out a sealed request and follows the pod until it is
@@ -114,7 +117,7 @@ func (s *Service) Provision(ctx context.Context, publisher PublisherID, peer []b
 	want := Record{
 		ID: PodIDOf(publisher, m.Name), Publisher: publisher, Name: m.Name, State: StateAccepted,
 		RequestID: req.RequestID, ManifestDigest: manifest.DigestOf(order.Manifest), Manifest: order.Manifest,
-		Keys: order.Keys, Secrets: order.Secrets, Confirm: confirm,
+		Keys: order.Keys, Secrets: order.Secrets, Confirm: confirm, Release: &KeyRelease{Claims: req.ClaimsDigest},
 		OfferID: order.OfferID, PaymentScheme: order.Payment.Scheme, PolicyVersion: policyVersion,
 		Created: now, Updated: now,
 	}
@@ -208,9 +211,13 @@ func (s *Service) follow(ctx context.Context, p *pod, revision uint64, report fu
 			if err != nil {
 				return Provisioned{}, err
 			}
+			release, err := s.showRelease(ctx, rec)
+			if err != nil {
+				return Provisioned{}, fmt.Errorf("showing the release of the keys: %w", err)
+			}
 			return Provisioned{
 				PodID: rec.ID, Revision: rec.Revision, Endpoints: rec.Endpoints, Confirm: rec.Confirm,
-				ManifestDigest: rec.ManifestDigest, Receipt: envelope,
+				ManifestDigest: rec.ManifestDigest, Receipt: envelope, Release: release,
 			}, nil
 		}
 		if pr != last {

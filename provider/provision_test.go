@@ -30,7 +30,7 @@ func TestCreateUpdateDelete(t *testing.T) {
 		got, stages, err := n.send(t.Context(), c, req)
 		must(t, err)
 		want := provider.Provisioned{
-			PodID: provider.PodIDOf(alice, "app"), Revision: 1, Confirm: confirm, ManifestDigest: manifest.DigestOf(c.order.Manifest),
+			PodID: provider.PodIDOf(alice, "app"), Revision: 1, Confirm: confirm, ManifestDigest: manifest.DigestOf(c.order.Manifest), Release: got.Release,
 			Endpoints: []provider.Endpoint{{Container: "web", Target: 8080, Protocol: manifest.HTTP, Host: "a.example", URL: "http://a.example/"}},
 		}
 		if len(got.Receipt) == 0 {

@@ -6,7 +6,7 @@ import (
 	"apocryph/manifest"
 )
 
-// Record is what survives of a pod. Manifest, Keys, Secrets and Confirm are
+// Record is what survives of a pod. Manifest, Keys, Secrets, Confirm and Release are
 // secret: the store seals them.
 type Record struct {
 	ID        PodID
@@ -29,6 +29,9 @@ type Record struct {
 	// Confirm is the answer that proves possession of the key that the request
 	// was sealed to. A repeated request gets it again.
 	Confirm []byte
+	// Release is where the transparency log has the release of this revision's
+	// keys; nil for records of versions that kept no log. Its salt is secret.
+	Release *KeyRelease
 	// Endpoints are stable across restarts and revisions.
 	Endpoints     []Endpoint
 	OfferID       string

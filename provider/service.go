@@ -33,7 +33,10 @@ type Config struct {
 	Peer    []byte
 	Version string
 
-	Store     Store
+	Store Store
+	// Tree is the transparency log, Heads keeps its last head.
+	Tree      TransparencyLog
+	Heads     Heads
 	Runtime   Runtime
 	Instances Instances
 	Volumes   Volumes
@@ -73,6 +76,9 @@ type Service struct {
 	ledger ledger
 	// endpoints are what was issued to users of apps.
 	endpoints endpointClaims
+	rate      rate
+
+	transparency *transparency
 
 	mu sync.Mutex // guards pods and spawn
 	// pods holds every pod that has a record.
@@ -95,9 +101,9 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	keys := processKeys{hpke: hpke, receipt: receipt, epoch: cfg.BootEpoch}
 	return &Service{
-		cfg: cfg, log: cfg.Logger,
-		keys:      processKeys{hpke: hpke, receipt: receipt, epoch: cfg.BootEpoch},
+		cfg: cfg, log: cfg.Logger, keys: keys, transparency: newTransparency(cfg, keys),
 		ledger:    ledger{byDigest: map[[32]byte]*issued{}},
 		endpoints: endpointClaims{issued: map[[32]byte]time.Time{}},
 		pods:      map[PodID]*pod{},
@@ -116,6 +122,9 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	if err := s.announceSelf(ctx); err != nil {
 		return fmt.Errorf("beginning the pod log: %w", err)
+	}
+	if err := s.transparency.start(ctx); err != nil {
+		return err
 	}
 	records, err := s.cfg.Store.Load(ctx)
 	if err != nil {

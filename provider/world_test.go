@@ -84,6 +84,7 @@ type world struct {
 	store  *memory
 	images *warehouse
 	log    *scroll
+	book   *ledgerBook
 	start  time.Time
 
 	mu sync.Mutex
@@ -95,6 +96,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, rt: runtimetest.NewFake(t), start: time.Now()}
+	w.book = &ledgerBook{}
 	w.log = &scroll{openings: map[provider.PodID][]provider.LogOpening{}}
 	w.store = &memory{records: map[provider.PodID]provider.Record{}}
 	w.images = &warehouse{stock: map[string]*provider.Image{}, owners: map[provider.InstanceID]map[string]bool{}, gates: map[string]chan struct{}{}}

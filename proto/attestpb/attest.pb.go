@@ -792,7 +792,10 @@ type TreeAnswer struct {
 	Consistency []byte `protobuf:"bytes,2,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	// inclusions are inclusion proofs of the leaves that were asked for, in order,
 	// empty for one that is not in the log.
-	Inclusions    [][]byte `protobuf:"bytes,3,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
+	Inclusions [][]byte `protobuf:"bytes,3,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
+	// entry is the log's entry of the claims of this answer, inclusion its proof.
+	Entry         []byte `protobuf:"bytes,4,opt,name=entry,proto3" json:"entry,omitempty"`
+	Inclusion     []byte `protobuf:"bytes,5,opt,name=inclusion,proto3" json:"inclusion,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -844,6 +847,20 @@ func (x *TreeAnswer) GetConsistency() []byte {
 func (x *TreeAnswer) GetInclusions() [][]byte {
 	if x != nil {
 		return x.Inclusions
+	}
+	return nil
+}
+
+func (x *TreeAnswer) GetEntry() []byte {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
+func (x *TreeAnswer) GetInclusion() []byte {
+	if x != nil {
+		return x.Inclusion
 	}
 	return nil
 }
@@ -1510,14 +1527,16 @@ const file_attest_proto_rawDesc = "" +
 	"\bevidence\x18\x02 \x03(\v2\x15.apocryph.v0.EvidenceR\bevidence\x12.\n" +
 	"\x05offer\x18\x03 \x01(\v2\x18.apocryph.v0.SignedOfferR\x05offer\x12\x18\n" +
 	"\areceipt\x18\x04 \x01(\fR\areceipt\x12+\n" +
-	"\x04tree\x18\x05 \x01(\v2\x17.apocryph.v0.TreeAnswerR\x04tree\"b\n" +
+	"\x04tree\x18\x05 \x01(\v2\x17.apocryph.v0.TreeAnswerR\x04tree\"\x96\x01\n" +
 	"\n" +
 	"TreeAnswer\x12\x12\n" +
 	"\x04head\x18\x01 \x01(\fR\x04head\x12 \n" +
 	"\vconsistency\x18\x02 \x01(\fR\vconsistency\x12\x1e\n" +
 	"\n" +
 	"inclusions\x18\x03 \x03(\fR\n" +
-	"inclusions\"\xdc\x01\n" +
+	"inclusions\x12\x14\n" +
+	"\x05entry\x18\x04 \x01(\fR\x05entry\x12\x1c\n" +
+	"\tinclusion\x18\x05 \x01(\fR\tinclusion\"\xdc\x01\n" +
 	"\bEvidence\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
 	"\x06report\x18\x02 \x01(\fR\x06report\x12\"\n" +

@@ -1908,8 +1908,12 @@ type KeyRelease struct {
 	// salt is 32 bytes.
 	Salt []byte `protobuf:"bytes,2,opt,name=salt,proto3" json:"salt,omitempty"`
 	// head is a signed note with the entry in it, inclusion the proof.
-	Head          []byte `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`
-	Inclusion     []byte `protobuf:"bytes,4,opt,name=inclusion,proto3" json:"inclusion,omitempty"`
+	Head      []byte `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`
+	Inclusion []byte `protobuf:"bytes,4,opt,name=inclusion,proto3" json:"inclusion,omitempty"`
+	// consistency is a consistency proof from the head that came with the claims.
+	// It is empty where the provider started again since: then its key is another
+	// one, too, and the caller has to attest it again.
+	Consistency   []byte `protobuf:"bytes,5,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1968,6 +1972,13 @@ func (x *KeyRelease) GetHead() []byte {
 func (x *KeyRelease) GetInclusion() []byte {
 	if x != nil {
 		return x.Inclusion
+	}
+	return nil
+}
+
+func (x *KeyRelease) GetConsistency() []byte {
+	if x != nil {
+		return x.Consistency
 	}
 	return nil
 }
@@ -3007,13 +3018,14 @@ const file_pod_proto_rawDesc = "" +
 	"\aconfirm\x18\x04 \x01(\fR\aconfirm\x12\x18\n" +
 	"\areceipt\x18\x05 \x01(\fR\areceipt\x12'\n" +
 	"\x0fmanifest_digest\x18\x06 \x01(\fR\x0emanifestDigest\x121\n" +
-	"\arelease\x18\a \x01(\v2\x17.apocryph.v0.KeyReleaseR\arelease\"b\n" +
+	"\arelease\x18\a \x01(\v2\x17.apocryph.v0.KeyReleaseR\arelease\"\x84\x01\n" +
 	"\n" +
 	"KeyRelease\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x12\n" +
 	"\x04salt\x18\x02 \x01(\fR\x04salt\x12\x12\n" +
 	"\x04head\x18\x03 \x01(\fR\x04head\x12\x1c\n" +
-	"\tinclusion\x18\x04 \x01(\fR\tinclusion\"~\n" +
+	"\tinclusion\x18\x04 \x01(\fR\tinclusion\x12 \n" +
+	"\vconsistency\x18\x05 \x01(\fR\vconsistency\"~\n" +
 	"\bEndpoint\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x1a\n" +

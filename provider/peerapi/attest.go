@@ -42,6 +42,7 @@ func (a *API) attest(ctx context.Context, s *rpc.ServerStream[*attestpb.AttestRe
 	if got.Offer != nil {
 		result.Offer = got.Offer.ToWire()
 	}
+	result.Tree = treeToWire(got.Tree)
 	return s.Send(&attestpb.AttestResponse{Body: &attestpb.AttestResponse_Result{Result: result}})
 }
 
@@ -63,6 +64,11 @@ func attestFromWire(s *rpc.ServerStream[*attestpb.AttestResponse], req *attestpb
 	if len(req.GetAccept()) > maxAccept {
 		faults = append(faults, status.Fault{Field: "accept", Got: "more types than there are", Want: "the types that the caller can appraise"})
 	}
+	tree, fault := treeFromWire(req.GetTree())
+	if fault != nil {
+		faults = append(faults, *fault)
+	}
+	r.Tree = tree
 	if len(faults) > 0 {
 		return r, status.Invalid("attest.request", "the request", faults)
 	}

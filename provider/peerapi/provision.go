@@ -38,7 +38,7 @@ func (a *API) provision(ctx context.Context, s *rpc.ServerStream[*podpb.Provisio
 	}
 	return s.Send(&podpb.ProvisionResponse{Body: &podpb.ProvisionResponse_Result{Result: &podpb.ProvisionResult{
 		PodId: string(got.PodID), Revision: got.Revision, Endpoints: a.endpointsToWire(s.Peer(), got.Endpoints),
-		Confirm: got.Confirm, ManifestDigest: got.ManifestDigest[:], Receipt: got.Receipt,
+		Confirm: got.Confirm, ManifestDigest: got.ManifestDigest[:], Receipt: got.Receipt, Release: releaseToWire(got.Release),
 	}}})
 }
 

@@ -23,7 +23,7 @@ const (
 )
 
 func runChild() {
-	roles := map[string]func(context.Context, string) error{"save": saveForever, "hold": hold, "full": fillDisk}
+	roles := map[string]func(context.Context, string) error{"save": saveForever, "hold": hold, "append": appendForever, "full": fillDisk}
 	if err := roles[os.Getenv(childEnv)](context.Background(), os.Getenv(childPath)); err != nil {
 		fmt.Println("error:", err)
 		os.Exit(1)
@@ -174,10 +174,10 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	open(t, path, testKey(1))
 }
 
-// fillDisk mounts a file system of 1 MiB, which only this process sees, and
+// fillDisk mounts a file system of 2 MiB, which only this process sees, and
 // saves until it is full.
 func fillDisk(ctx context.Context, dir string) error {
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
 		return fmt.Errorf("mounting: %w", err)
 	}
 	db, err := Open(ctx, filepath.Join(dir, "s.db"), testKey(1), nil)

@@ -24,7 +24,8 @@
 // deleted: when the earlier state comes back it opens again. Nobody vouches for
 // what stands in the clear of such a row.
 //
-// The file has an application id and a schema version. Migrations are numbered
+// The file has an application id and a schema version. The transparency log lies in the same file in the clear, for it is public; its
+// last signed head has a file of its own ([HeadFile]). Migrations are numbered
 // files that run forward only; a file of a newer version is refused. One
 // connection holds an exclusive lock for as long as the store is open: there
 // is one writer, there is no shared-memory file, and a second provider on the

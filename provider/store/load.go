@@ -37,6 +37,13 @@ func (d *DB) load(ctx context.Context) ([]provider.Record, error) {
 			if err != nil {
 				return err
 			}
+			if record.Locked {
+				records = append(records, record)
+				continue
+			}
+			if err := d.readRelease(ctx, tx, row.id, &record); err != nil {
+				return err
+			}
 			records = append(records, record)
 		}
 		return nil

@@ -46,6 +46,9 @@ func (d *DB) Save(ctx context.Context, r provider.Record) error {
 		if err := d.writePod(ctx, tx, id, r, secrets); err != nil {
 			return err
 		}
+		if err := d.writeRelease(ctx, tx, id, r); err != nil {
+			return err
+		}
 		return writeChildren(ctx, tx, id, r)
 	})
 	if err != nil {
