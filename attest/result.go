@@ -14,10 +14,11 @@ type Result struct {
 	SNP *SNPFacts
 	TDX *TDXFacts
 	TPM *TPMFacts
-	// PodLog and Tree are nil where nobody asked for them. They are not of the
-	// evidence: who replayed the logs against this result's claims adds them.
-	PodLog *PodLogFacts
-	Tree   *TreeFacts
+	// PodLog and Transparency are nil where nobody asked for them, or none was shown.
+	// They are not of the evidence: who replayed the logs against this result's
+	// claims adds them.
+	PodLog       *PodLogFacts
+	Transparency *TransparencyFacts
 	// Checks are those that verification made, in order.
 	Checks []Check
 }

@@ -14,12 +14,3 @@ type PodLogFacts struct {
 	// beside the protocol and the ingress, such as "ssh".
 	AccessPaths []string
 }
-
-// TreeFacts is what a provider's transparency log proves (package tlog).
-type TreeFacts struct {
-	// Size is the number of entries under the head that was verified.
-	Size int64
-	// Included: the claims of this evidence are among them, and the log has only
-	// grown since it was last seen.
-	Included bool
-}

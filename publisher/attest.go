@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"apocryph/attest/client"
 	"apocryph/attest/podlog"
 	"apocryph/attest/policy"
+	"apocryph/attest/tlog"
 	"apocryph/attest/verify"
 	"apocryph/manifest/offer"
 	"apocryph/proto/status"
@@ -27,22 +29,52 @@ type Attested struct {
 	ClaimsDigest [32]byte
 	// Offer is set where one was asked for, and its signature is good.
 	Offer *offer.Offer
-	// Log is the pod log, in order, where a pod was asked about; it is empty when
-	// the log does not replay.
+	// Log is the pod log, in order, where it was asked for; it is empty when the
+	// log does not replay.
 	Log []podlog.Entry
+	// tree is nil for a provider without a log.
+	tree *seenTree
 }
 
 // Attest asks a provider for evidence and appraises it. The error says that
 // the evidence could not be had or is not authentic; a verdict that denies is no error.
+//
+// The provider's transparency log has to have the attestation, and to have only
+// grown since it was seen last; that is one of the checks of the verdict.
 func (s *Service) Attest(ctx context.Context, t Target, p *policy.Policy, purpose attest.Purpose, needs *offer.Needs) (*Attested, error) {
 	return s.attest(ctx, t, p, purpose, AttestRequest{Needs: needs}, nil)
 }
 
 // attest is Attest for a request whose challenge is made here. Where pod is set,
-// the verdict also says whether the pod log shows it.
+// the verdict also says whether the pod log shows it. Of the tree only leaves
+// are asked for here.
 func (s *Service) attest(ctx context.Context, t Target, p *policy.Policy, purpose attest.Purpose, req AttestRequest, pod *podlog.ExpectedPod) (*Attested, error) {
 	ctx, cancel := context.WithTimeout(ctx, attestTimeout)
 	defer cancel()
+	for try := 1; ; try++ {
+		a, err := s.attestOnce(ctx, t, p, purpose, req, pod)
+		if !errors.Is(err, errMoved) || try == logTries {
+			return a, err
+		}
+	}
+}
+
+func (s *Service) attestOnce(ctx context.Context, t Target, p *policy.Policy, purpose attest.Purpose, req AttestRequest, pod *podlog.ExpectedPod) (*Attested, error) {
+	seen, err := s.cfg.Logs.Log(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	tree := TreeRequest{}
+	if req.Tree != nil {
+		tree.Leaves = req.Tree.Leaves
+	}
+	if len(seen.Last.Note) > 0 {
+		last, err := tlog.OpenHead(seen.Last.Note, string(t.ID), seen.Last.Key)
+		if err != nil {
+			return nil, fmt.Errorf("reading the last head of %s: %w", t.ID, err)
+		}
+		tree.Size = last.Size
+	}
 	peer, err := s.cfg.Connection.Connect(ctx, t)
 	if err != nil {
 		return nil, err
@@ -51,10 +83,14 @@ func (s *Service) attest(ctx context.Context, t Target, p *policy.Policy, purpos
 	if _, err := rand.Read(ch.Nonce[:]); err != nil {
 		return nil, fmt.Errorf("making a nonce: %w", err)
 	}
+	req.Challenge, req.Tree = ch, &tree
+	req.Log = req.Log || p.WantsPodLog()
 	roots := RootsOf(p)
 	var expected *verify.Expected
 	ask := func(accept []attest.Type) (*Attestation, error) {
-		return s.cfg.Providers.Attest(ctx, t.ID, AttestRequest{Challenge: ch, Accept: accept, Needs: req.Needs, PodID: req.PodID, Log: req.Log},
+		req := req
+		req.Accept = accept
+		return s.cfg.Providers.Attest(ctx, t.ID, req,
 			func(id attest.TPMIdentity) (attest.Activation, error) {
 				want, err := verify.Pinned(id.AKPublic, roots)
 				if want != nil || err != nil {
@@ -91,11 +127,16 @@ func (s *Service) attest(ctx context.Context, t Target, p *policy.Policy, purpos
 			s.log.Warn("an activation is not remembered and will be asked for again", "err", err)
 		}
 	}
+	if out.tree, err = s.followLog(ctx, t.ID, result, got.Tree, seen); err != nil {
+		return out, err
+	}
+	var logChecks []attest.Check
+	if req.Log {
+		logChecks = out.replayLog(got.Log, pod)
+	}
 	out.Verdict = p.Appraise(result, s.cfg.Now())
 	s.rememberKey(out, p)
-	if pod != nil {
-		out.appraisePod(got.Log, *pod)
-	}
+	out.addLog(logChecks)
 	if req.Needs != nil {
 		if err := s.openOffer(out, got.Offer, *req.Needs); err != nil {
 			return out, err

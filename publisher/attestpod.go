@@ -3,6 +3,7 @@ package publisher
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"apocryph/attest"
 	"apocryph/attest/podlog"
@@ -44,17 +45,47 @@ func expectedPod(app App) (*podlog.ExpectedPod, error) {
 	return want, nil
 }
 
-// bootRegister is what the register of the pod log was before the first event:
-// zeros, since nothing that boots a provider today extends it.
-func bootRegister(*attest.Result) podlog.Head { return podlog.Head{} }
+// bootRegister is what boot left in the register of the pod log: what the boot
+// log makes of it where one came, zeros elsewhere. Of a value of another length
+// no log follows.
+func bootRegister(r *attest.Result) podlog.Head {
+	var h podlog.Head
+	switch {
+	case r.TPM != nil && r.TPM.Boot != nil:
+		copy(h.SHA256[:], r.TPM.Boot.PodLogStart)
+	case r.TDX != nil && r.TDX.Boot != nil:
+		copy(h.SHA384[:], r.TDX.Boot.PodLogStart)
+	}
+	return h
+}
 
-// appraisePod adds to the verdict what the pod log shows. A provider may have
-// been started again as often as it likes: each time it has to be set up anew.
-func (a *Attested) appraisePod(shown podlog.Shown, pod podlog.ExpectedPod) {
+// replayLog holds what was shown of the pod log against the evidence and, where
+// pod is not nil, against what was deployed. A log that replays becomes a fact
+// for the policy. A provider may have been started again as often as it likes:
+// each time it has to be set up anew.
+func (a *Attested) replayLog(shown podlog.Shown, pod *podlog.ExpectedPod) []attest.Check {
 	checks, entries := podlog.Appraise(a.Result, shown, podlog.Expected{
-		Init: bootRegister(a.Result), Rules: podlog.Rules{Restarts: podlog.MaxRecords}, Pod: &pod,
+		Init: bootRegister(a.Result), Rules: podlog.Rules{Restarts: podlog.MaxRecords}, Pod: pod,
 	})
 	a.Log = entries
+	if entries == nil {
+		return checks
+	}
+	facts := &attest.PodLogFacts{Register: a.Result.Claims.Register, Length: uint64(len(entries)), Events: map[string]int{}}
+	for _, e := range entries {
+		facts.Events[string(e.Record.Type)]++
+		if c, ok := e.Event.(*podlog.Config); ok {
+			facts.AccessPaths = append(facts.AccessPaths, c.AccessPaths...)
+		}
+	}
+	slices.Sort(facts.AccessPaths)
+	facts.AccessPaths = slices.Compact(facts.AccessPaths)
+	a.Result.PodLog = facts
+	return checks
+}
+
+// addLog adds to the verdict what the pod log shows.
+func (a *Attested) addLog(checks []attest.Check) {
 	for _, c := range checks {
 		a.Verdict.Affirmed = a.Verdict.Affirmed && c.OK
 	}

@@ -209,6 +209,9 @@ func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p 
 	if app.ReceiptKey, err = s.checkReceipt(ctx, req, c.attested, p, got, revision); err != nil {
 		return nil, err
 	}
+	if err := s.checkRelease(ctx, req, c.attested, app.Name, p.digest, got); err != nil {
+		return nil, err
+	}
 	app.PodID, app.Revision, app.Endpoints, app.URL = got.PodID, got.Revision, got.Endpoints, firstURL(got.Endpoints)
 	app.Pending, app.Updated = nil, s.cfg.Now()
 	// Saved before the app answers: a deploy that is interrupted now can be looked at.

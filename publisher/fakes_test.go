@@ -133,6 +133,8 @@ type fake struct {
 	receipted func(*receipt.Receipt) ed25519.PrivateKey
 	// relays is the provider whose evidence it passes on as its own.
 	relays *fake
+	// book is its transparency log; nil for a provider without one.
+	book *book
 
 	nonces, provisions int
 	// issued are the claims that it made, and until when they are good.
@@ -142,7 +144,7 @@ type fake struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, nets: map[publisher.ProviderID]*fake{}, apps: map[string]publisher.App{}, clock: time.Now()}
 	w.Config = publisher.Config{
-		Peer: me, Resolver: w, Sealer: w, Content: w, Finder: w, Connection: w, Providers: w, Codec: w, Pods: pods{w}, Apps: apps{w}, Machines: nowhere{}, Keys: w, Policies: policies{}, Now: w.now,
+		Peer: me, Resolver: w, Sealer: w, Content: w, Finder: w, Connection: w, Providers: w, Codec: w, Pods: pods{w}, Apps: apps{w}, Machines: nowhere{}, Keys: w, Policies: policies{}, Logs: &memoryLogs{}, Now: w.now,
 	}
 	return w
 }
@@ -322,6 +324,9 @@ func (f *fake) attest(req publisher.AttestRequest) (*publisher.Attestation, erro
 		f.issued = map[[32]byte]time.Time{}
 	}
 	f.issued[attest.ClaimsDigest(out.Claims)] = c.ExpiresAt
+	if f.book != nil && req.Tree != nil {
+		out.Tree = f.book.show(out.Claims, *req.Tree)
+	}
 	ev, err := f.device.Attest(f.w.t.Context(), out.Claims)
 	out.Evidence = []attest.Evidence{ev}
 	if f.signed != nil && out.Offer != nil {
@@ -388,6 +393,9 @@ func (w *world) Provision(ctx context.Context, id publisher.ProviderID, req publ
 	digest := manifest.DigestOf(o.Manifest)
 	out := publisher.Provisioned{PodID: "pod", Revision: o.ExpectedRevision + 1, Endpoints: f.endpoints, Confirm: confirm, ManifestDigest: digest[:]}
 	f.pods["app"] = publisher.PodStatus{PodID: "pod", Name: "app", Revision: out.Revision, State: "running"}
+	if f.book != nil {
+		out.Release = f.book.released(req.ClaimsDigest, o.Manifest, out.PodID)
+	}
 	if f.result != nil {
 		f.result(&out)
 	}

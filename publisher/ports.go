@@ -65,6 +65,8 @@ type AttestRequest struct {
 	// the whole pod log.
 	PodID string
 	Log   bool
+	// Tree asks how the transparency log has grown.
+	Tree *TreeRequest
 }
 
 // Attestation is what a provider answered; nothing of it is verified yet.
@@ -74,6 +76,8 @@ type Attestation struct {
 	Offer    *offer.Signed
 	// Log is what was shown of the pod log.
 	Log podlog.Shown
+	// Tree is nil for a provider without a log.
+	Tree *TreeAnswer
 }
 
 // ProvisionRequest is what travels in the clear.
@@ -115,6 +119,8 @@ type Provisioned struct {
 	ManifestDigest []byte
 	// Receipt is a DSSE envelope of package apocryph/attest/receipt, not verified yet.
 	Receipt []byte
+	// Release is nil for a provider without a log.
+	Release *ReleaseProof
 }
 
 // Endpoint is how an app is reached.

@@ -22,6 +22,7 @@ type Config struct {
 	Machines   Machines
 	Keys       ReceiptKeys
 	Policies   Policies
+	Logs       Logs
 	Now        func() time.Time
 	Logger     *slog.Logger
 }

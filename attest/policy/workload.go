@@ -127,7 +127,7 @@ func (a *appraisal) inclusion() bool {
 		Code: CodeInclusion, Name: "transparency log", Anchor: attest.AnchorAgentAsserted, Policy: a.p.where("transparency.require_inclusion"),
 		Got: "no proof", Want: "this evidence in it",
 	}
-	if t := a.r.Tree; t != nil {
+	if t := a.r.Transparency; t != nil {
 		c.Got, c.OK = fmt.Sprintf("not among %d entries", t.Size), t.Included
 		if t.Included {
 			c.Got = fmt.Sprintf("one of %d entries", t.Size)

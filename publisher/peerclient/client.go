@@ -51,6 +51,7 @@ func (c *Client) Attest(ctx context.Context, to publisher.ProviderID, req publis
 	if w.PodId = req.PodID; req.Log {
 		w.Log = &attestpb.LogRequest{}
 	}
+	w.Tree = treeToWire(req.Tree)
 	stream, err := rpc.Call(ctx, c.host, id, rpc.Attest, w, func() *attestpb.AttestResponse { return new(attestpb.AttestResponse) })
 	if err != nil {
 		return nil, err
@@ -81,7 +82,7 @@ func (c *Client) Attest(ctx context.Context, to publisher.ProviderID, req publis
 	if result == nil {
 		return nil, badAnswer("neither evidence nor a refusal")
 	}
-	out := &publisher.Attestation{Claims: result.GetClaims(), Log: log}
+	out := &publisher.Attestation{Claims: result.GetClaims(), Log: log, Tree: treeFromWire(result.GetTree())}
 	if out.Evidence, err = attest.EvidenceFromWire(result.GetEvidence()); err != nil {
 		return nil, err
 	}

@@ -65,9 +65,13 @@ func (c *Client) Provision(ctx context.Context, to publisher.ProviderID, req pub
 			report(progressFromWire(body.Event))
 		case *podpb.ProvisionResponse_Result:
 			r := body.Result
+			release, err := releaseFromWire(r.GetRelease())
+			if err != nil {
+				return publisher.Provisioned{}, err
+			}
 			return publisher.Provisioned{
 				PodID: r.GetPodId(), Revision: r.GetRevision(), Endpoints: endpointsFromWire(r.GetEndpoints()),
-				Confirm: r.GetConfirm(), ManifestDigest: r.GetManifestDigest(), Receipt: r.GetReceipt(),
+				Confirm: r.GetConfirm(), ManifestDigest: r.GetManifestDigest(), Receipt: r.GetReceipt(), Release: release,
 			}, nil
 		default:
 			return publisher.Provisioned{}, badAnswer("a message of an unknown kind")

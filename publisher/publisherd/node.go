@@ -106,7 +106,8 @@ func (n *Node) Do(ctx context.Context, publish bool, use func(context.Context, *
 	}
 	s := &Session{State: st, Pods: client, net: net}
 	cfg := publisher.Config{
-		Peer: []byte(p2pNode.ID()), Finder: net, Connection: net, Providers: providers, Codec: client, Pods: client, Apps: st, Machines: st.Machines(), Keys: st.ReceiptKeys(), Policies: st,
+		Peer: []byte(p2pNode.ID()), Finder: net, Connection: net, Providers: providers, Codec: client, Pods: client, Apps: st, Machines: st.Machines(), Keys: st.ReceiptKeys(),
+		Policies: st, Logs: st.Logs(),
 		Now: time.Now, Logger: n.cfg.Logger,
 	}
 	if publish {

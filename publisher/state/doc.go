@@ -20,5 +20,6 @@
 //	apps/NAME.HASH.json  one app at one provider; HASH is of the provider's id
 //	layers/HASH.json     one encrypted layer
 //	machines/HASH.json   one TPM whose attestation key was activated
+//	logs/HASH.json       what was seen of one provider's transparency log
 //	locks/               files that are locked; they are never removed
 package state
