@@ -4,11 +4,8 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -118,8 +115,7 @@ func newTransparencyExport(g *globals) *cobra.Command {
 check. Two heads of one size are a proof; a log that shrank, or a longer one that
 does not go on from the earlier, is kept and shown, and proves nothing to others.`,
 	}
-	cmd.Flags().StringVarP(&path, "output", "o", "", "`FILE` to write (required)")
-	_ = cmd.MarkFlagRequired("output")
+	cmd.Flags().StringVarP(&path, "output", "o", "", "`FILE` to write, which must not exist (default: standard output)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, l, err := g.seenLog(cmd.Context(), args[0])
 		if err != nil {
@@ -133,18 +129,16 @@ does not go on from the earlier, is kept and shown, and proves nothing to others
 		if err != nil {
 			return err
 		}
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		if errors.Is(err, fs.ErrExist) {
-			return status.New(status.Conflict, "transparency.exists", "%s exists", path).WithHint("choose another file")
+		if path == "" && !g.app.JSON {
+			_, err := g.app.Stdout.Write(b)
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("writing the proof: %w", err)
+		if path == "" {
+			g.app.Result(a)
+			return nil
 		}
-		if _, err := f.Write(b); err != nil {
-			return errors.Join(fmt.Errorf("writing the proof: %w", err), f.Close(), os.Remove(path))
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return fmt.Errorf("writing the proof: %w", err)
+		if err := writeNew(path, b, 0o644); err != nil {
+			return err
 		}
 		g.app.Result(struct {
 			Provider publisher.ProviderID `json:"provider"`
@@ -169,14 +163,9 @@ Exit code 0 when the proof holds.`,
 	}
 	cmd.Flags().StringArrayVar(&known, "key", nil, "receipt key of the provider that you know, `HEX`, repeatable")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		f, err := os.Open(args[0])
+		b, err := readFile(args[0], "proof", "`publisher transparency export` writes one")
 		if err != nil {
-			return status.Wrap(err, status.NotFound, "transparency.file", "%s is not readable", args[0])
-		}
-		defer f.Close()
-		b, err := io.ReadAll(io.LimitReader(f, publisher.MaxAccusation+1))
-		if err != nil {
-			return fmt.Errorf("reading the proof: %w", err)
+			return err
 		}
 		a, err := publisher.DecodeAccusation(b)
 		if err != nil {
