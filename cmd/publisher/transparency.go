@@ -22,6 +22,8 @@ func newTransparency(g *globals) *cobra.Command {
 		Use: "transparency", Short: "What the providers' transparency logs have shown",
 		Long: `What the providers' transparency logs have shown to this publisher. All of this
 works without a network: attesting a provider is what asks for its log.`,
+		Example: `  publisher transparency show PROVIDER
+  publisher transparency export PROVIDER -o proof.json`,
 	}
 	cmd.AddCommand(newTransparencyShow(g), newTransparencyExport(g), newTransparencyCheck(g))
 	return cmd
@@ -64,6 +66,7 @@ func newTransparencyShow(g *globals) *cobra.Command {
 		Use: "show PROVIDER", Short: "Show the last head, conflicts and your releases", Args: cobra.ExactArgs(1),
 		Long: `Show the last head of a provider's log that was verified here, heads that
 contradict each other, and the releases of keys that you made.`,
+		Example: `  publisher transparency show 12D3KooW…`,
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, l, err := g.seenLog(cmd.Context(), args[0])
@@ -114,6 +117,7 @@ func newTransparencyExport(g *globals) *cobra.Command {
 		Long: `Write the proof that a provider has signed two different logs, for others to
 check. Two heads of one size are a proof; a log that shrank, or a longer one that
 does not go on from the earlier, is kept and shown, and proves nothing to others.`,
+		Example: `  publisher transparency export 12D3KooW… -o proof.json`,
 	}
 	cmd.Flags().StringVarP(&path, "output", "o", "", "`FILE` to write, which must not exist (default: standard output)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -160,6 +164,8 @@ func newTransparencyCheck(g *globals) *cobra.Command {
 With --key the heads have to be signed by these receipt keys; without it the keys
 are those of the file, and that they are the provider's is the accuser's word.
 Exit code 0 when the proof holds.`,
+		Example: `  publisher transparency check proof.json
+  publisher transparency check proof.json --key 3b6a27bc…`,
 	}
 	cmd.Flags().StringArrayVar(&known, "key", nil, "receipt key of the provider that you know, `HEX`, repeatable")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
