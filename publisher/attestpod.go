@@ -74,9 +74,15 @@ func (a *Attested) replayLog(shown podlog.Shown, pod *podlog.ExpectedPod) []atte
 	facts := &attest.PodLogFacts{Register: a.Result.Claims.Register, Length: uint64(len(entries)), Events: map[string]int{}}
 	for _, e := range entries {
 		facts.Events[string(e.Record.Type)]++
-		if c, ok := e.Event.(*podlog.Config); ok {
-			facts.AccessPaths = append(facts.AccessPaths, c.AccessPaths...)
+		if e.Record.Type != podlog.TypeConfig {
+			continue
 		}
+		c, ok := e.Event.(*podlog.Config)
+		if !ok {
+			// Without all of the configuration there is nothing to forbid by.
+			return checks
+		}
+		facts.AccessPaths = append(facts.AccessPaths, c.AccessPaths...)
 	}
 	slices.Sort(facts.AccessPaths)
 	facts.AccessPaths = slices.Compact(facts.AccessPaths)
