@@ -19,7 +19,9 @@ func TestPodLog(t *testing.T) {
 	pub, other := w.Publisher("publisher"), w.Publisher("other")
 	pol := pub.Policy(p)
 	shop := w.Write("shop.yaml", app("shop", w.Image(0, 1)))
-	deploy := func(pub *harness.Publisher, file string) { pub.Must("deploy", file, "--provider", p.Addr(), "--policy", pol) }
+	deploy := func(pub *harness.Publisher, file string) {
+		pub.Must("deploy", file, "--provider", p.Addr(), "--policy", pol)
+	}
 	deploy(pub, shop)
 	affirms := func(texts ...string) {
 		t.Helper()
