@@ -36,7 +36,7 @@ func TestReceipt(t *testing.T) {
 		must(t, err)
 		want := receipt.Receipt{
 			PodID: string(got.PodID), Revision: 1, Manifest: got.ManifestDigest,
-			BootEpoch: bytes.Repeat([]byte{1}, 32), Images: []receipt.Image{{Container: "web", ImageID: img.ImageID, CID: img.CID}},
+			BootEpoch: []byte("boot"), Images: []receipt.Image{{Container: "web", ImageID: img.ImageID, CID: img.CID}},
 			Endpoints: []receipt.Endpoint{{Container: "web", Protocol: "http", URL: "http://a.example/"}},
 		}
 		if diff := cmp.Diff(want, r, cmpopts.IgnoreFields(receipt.Receipt{}, "Provider", "Started", "Issued")); diff != "" {

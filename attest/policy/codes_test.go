@@ -71,7 +71,7 @@ func TestEveryCodeIsProvoked(t *testing.T) {
 		policy.CodePodLog:          of(fullSNP, full(func(r *attest.Result) { r.PodLog = nil })),
 		policy.CodeEvent:           of(fullSNP, full(func(r *attest.Result) { r.PodLog.Events = nil })),
 		policy.CodeAccessPath:      of(fullSNP, full(func(r *attest.Result) { r.PodLog.AccessPaths = []string{"ssh"} })),
-		policy.CodeInclusion:       of(fullSNP, full(func(r *attest.Result) { r.Tree = nil })),
+		policy.CodeInclusion:       of(fullSNP, full(func(r *attest.Result) { r.Transparency = nil })),
 		policy.CodeOffer:           func() attest.Check { return parse(t, snpPolicy).AppraiseOffer("1", "USD") },
 		policy.CodeDevMode:         of(snpPolicy, softResult()),
 		policy.CodeLevel:           of(softPolicy, snpResult()),

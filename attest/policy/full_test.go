@@ -90,7 +90,7 @@ func fullSNPResult() *attest.Result {
 	f.LaunchMitigations, f.CurrentMitigations = 3, 7
 	f.HostData, f.IDKeyDigest, f.AuthorKeyDigest, f.GuestSVN = fill(0x44, 32), fill(0x45, 48), fill(0x46, 48), 7
 	r.PodLog = &attest.PodLogFacts{Register: "pcr14", Length: 4, Events: map[string]int{"config": 1, "ready": 1}}
-	r.Tree = &attest.TreeFacts{Size: 9, Included: true}
+	r.Transparency = &attest.TransparencyFacts{Size: 9, Included: true}
 	return r
 }
 
@@ -205,8 +205,8 @@ func TestFullPoliciesDeny(t *testing.T) {
 		{"not ready", fullSNP, log(func(r *attest.Result) { delete(r.PodLog.Events, "ready") }), policy.CodeEvent, "0 times", "at least once", "workload.required_events[1]"},
 		{"an attempt", fullSNP, log(func(r *attest.Result) { r.PodLog.Events["exec-attempt"] = 2 }), policy.CodeAccessPath, "2 times", "never", "workload.forbid[0]"},
 		{"ssh", fullSNP, log(func(r *attest.Result) { r.PodLog.AccessPaths = []string{"ssh"} }), policy.CodeAccessPath, "open", "never", "workload.forbid[1]"},
-		{"no proof", fullSNP, log(func(r *attest.Result) { r.Tree = nil }), policy.CodeInclusion, "no proof", "in it", "transparency.require_inclusion"},
-		{"not included", fullSNP, log(func(r *attest.Result) { r.Tree.Included = false }), policy.CodeInclusion, "not among 9", "", ""},
+		{"no proof", fullSNP, log(func(r *attest.Result) { r.Transparency = nil }), policy.CodeInclusion, "no proof", "in it", "transparency.require_inclusion"},
+		{"not included", fullSNP, log(func(r *attest.Result) { r.Transparency.Included = false }), policy.CodeInclusion, "not among 9", "", ""},
 
 		{"earlier round", fullTDX, tdx(func(f *attest.TDXFacts) { f.TCBEvaluation = 16 }), policy.CodeTCBStatus, "16", "at least 17", "tcb.min_evaluation"},
 		{"another advisory", fullTDX, tdx(func(f *attest.TDXFacts) { f.Advisories = []string{"INTEL-SA-00001", "INTEL-SA-00003"} }), policy.CodeTCBStatus, "INTEL-SA-00003", "none but", "tcb.advisories"},
@@ -328,7 +328,7 @@ func TestNames(t *testing.T) {
 	if own := p.Own(); !p.WantsPodLog() || !p.WantsInclusion() || own.WantsPodLog() || own.WantsInclusion() {
 		t.Error("a provider is asked for what it cannot be shown")
 	}
-	alone := change(fullSNPResult(), func(r *attest.Result) { r.PodLog, r.Tree = nil, nil })
+	alone := change(fullSNPResult(), func(r *attest.Result) { r.PodLog, r.Transparency = nil, nil })
 	if v := p.Own().Appraise(alone, now); !v.Affirmed {
 		t.Error(policy.SummaryLine(v))
 	}

@@ -117,7 +117,6 @@ func TestPodLog(t *testing.T) {
 
 // forger is a provider on an accepted machine that makes up its log.
 type forger struct {
-	app    publisher.App
 	events []podlog.Event
 	claims attest.PodClaims
 	// pages changes what is sent of the log.
