@@ -17,8 +17,8 @@ type LogRequest struct{ From uint64 }
 type LogShown struct {
 	From    uint64
 	Records []podlog.Record
-	// Openings are those of the caller's own pod and, beside them, of the
-	// provider's own events; none where no pod was asked about.
+	// Openings are those of the provider's own events, which policies look at, and
+	// of the caller's own pod where one was asked about.
 	Openings []LogOpening
 }
 
@@ -48,8 +48,8 @@ func claimLog(c *attest.Claims, held HeldLog) error {
 	return err
 }
 
-// showLog is what is shown of a log to whom a pod belongs; nil where nothing
-// was asked for.
+// showLog is what is shown of a log to whom a pod belongs, unless p is nil; nil
+// where nothing was asked for.
 func (s *Service) showLog(ctx context.Context, req *LogRequest, p *pod, held HeldLog) (*LogShown, error) {
 	if req == nil {
 		return nil, nil
@@ -59,10 +59,11 @@ func (s *Service) showLog(ctx context.Context, req *LogRequest, p *pod, held Hel
 			WithHint("the machine may have booted since: ask from 0")
 	}
 	out := &LogShown{From: req.From, Records: held.Records[req.From:]}
-	if p == nil {
-		return out, nil
+	about := []PodID{""}
+	if p != nil {
+		about = append(about, p.record().ID)
 	}
-	for _, id := range []PodID{p.record().ID, ""} {
+	for _, id := range about {
 		list, err := s.cfg.Log.Openings(ctx, id)
 		if err != nil {
 			return nil, err
@@ -74,4 +75,38 @@ func (s *Service) showLog(ctx context.Context, req *LogRequest, p *pod, held Hel
 	}
 	slices.SortFunc(out.Openings, func(a, b LogOpening) int { return int(a.Record.Seq) - int(b.Record.Seq) })
 	return out, nil
+}
+
+// startOf is where the pod log has the start of a revision's first replica, and
+// the log's head now.
+func (s *Service) startOf(ctx context.Context, rec Record) (seq uint64, head []byte, err error) {
+	list, err := s.cfg.Log.Openings(ctx, rec.ID)
+	if err != nil {
+		return 0, nil, err
+	}
+	first, found := string(instanceID(rec.ID, rec.Revision, 0)), false
+	for _, o := range list {
+		if o.Record.Type != podlog.TypePodStart {
+			continue
+		}
+		if e, err := podlog.Open(o.Record, o.Opening); err != nil {
+			return 0, nil, err
+		} else if start, ok := e.(*podlog.PodStart); ok && start.Instance == first {
+			seq, found = o.Record.Seq, true
+		}
+	}
+	if !found {
+		return 0, nil, status.New(status.Internal, "pod.not_logged", "the pod log does not have the start of pod %s, revision %d", rec.ID, rec.Revision)
+	}
+	held, err := s.cfg.Log.Hold(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer held.Release()
+	bank, err := podlog.BankOf(held.Register)
+	if err != nil {
+		return 0, nil, err
+	}
+	head, err = held.Head.Value(bank)
+	return seq, head, err
 }

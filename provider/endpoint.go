@@ -59,7 +59,15 @@ func (s *Service) AttestEndpoint(ctx context.Context, id PodID, host string, non
 		return nil, status.New(status.Unavailable, "pod.not_running", "the app is %s", rec.State).WithRetryAfter(retrySoon).
 			WithHint("its provider answers for it while it runs")
 	}
-	envelope, err := s.receipt(p, rec)
+	if err := s.transparency.ready(); err != nil {
+		return nil, err
+	}
+	// The users of one app share what one publisher may, before the device works
+	// for them.
+	if err := s.rate.take(PublisherID("users of "+id), s.cfg.Now()); err != nil {
+		return nil, err
+	}
+	envelope, err := s.receipt(ctx, p, rec)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +85,12 @@ func (s *Service) AttestEndpoint(ctx context.Context, id PodID, host string, non
 		// The claims may be of the one and the receipt of the other.
 		return nil, status.New(status.Unavailable, "pod.not_running", "the app was updated at this moment").WithRetryAfter(retrySoon)
 	}
-	s.endpoints.add(attest.ClaimsDigest(got.Claims), s.cfg.Now())
+	digest := attest.ClaimsDigest(got.Claims)
+	// Nobody sees evidence that the log does not have.
+	if _, _, err := s.transparency.claims(ctx, digest); err != nil {
+		return nil, err
+	}
+	s.endpoints.add(digest, s.cfg.Now())
 	return &attest.Endpoint{Claims: got.Claims, Evidence: got.Evidence, Identity: identity, Receipt: envelope}, nil
 }
 

@@ -175,10 +175,16 @@ func TestClaimsOfThePod(t *testing.T) {
 		if len(part.Log.Records) != 5 || part.Log.Records[0].Seq != 4 || part.Log.Openings[0].Record.Seq < 4 {
 			t.Errorf("from 4: got %+v", part.Log)
 		}
-		// Without a pod there are commitments alone, and without asking no log.
+		// Without a pod the provider's own events are opened alone, and without
+		// asking there is no log.
 		bare, err := ask("", &provider.LogRequest{})
 		must(t, err)
-		if len(bare.Log.Openings) != 0 || len(bare.Log.Records) != 9 {
+		for _, o := range bare.Log.Openings {
+			if kind := o.Record.Type; kind != podlog.TypeAgentStart && kind != podlog.TypeConfig && kind != podlog.TypeReady {
+				t.Errorf("a stranger is shown what a %s is about", kind)
+			}
+		}
+		if len(bare.Log.Openings) != 3 || len(bare.Log.Records) != 9 {
 			t.Errorf("got %d openings, %d records", len(bare.Log.Openings), len(bare.Log.Records))
 		}
 		none, err := ask("", nil)

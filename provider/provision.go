@@ -207,7 +207,7 @@ func (s *Service) follow(ctx context.Context, p *pod, revision uint64, report fu
 				WithHint("deploy it again")
 		case rec.State == StateRunning:
 			report(Progress{Stage: StageHealthy})
-			envelope, err := s.receipt(p, rec)
+			envelope, err := s.receipt(ctx, p, rec)
 			if err != nil {
 				return Provisioned{}, err
 			}

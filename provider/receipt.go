@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -24,7 +25,7 @@ type signed struct {
 // receipt returns the signed statement about a running pod as rec has it. It is
 // signed anew when the revision or its endpoints change, and with each start of
 // this process, whose key is new.
-func (s *Service) receipt(p *pod, rec Record) ([]byte, error) {
+func (s *Service) receipt(ctx context.Context, p *pod, rec Record) ([]byte, error) {
 	if rec.State != StateRunning {
 		return nil, status.New(status.Unavailable, "pod.not_running", "pod %q is %s", rec.Name, rec.State).WithRetryAfter(retrySoon)
 	}
@@ -39,8 +40,10 @@ func (s *Service) receipt(p *pod, rec Record) ([]byte, error) {
 	}
 	r := receipt.Receipt{
 		Provider: peerText(s.cfg.Peer), PodID: string(rec.ID), Revision: rec.Revision, Manifest: rec.ManifestDigest, BootEpoch: s.keys.epoch,
-		// LogPosition and LogHead go here: the position of the pod's start.
 		Started: rec.Updated.UTC().Truncate(time.Millisecond), Issued: s.cfg.Now().UTC().Truncate(time.Millisecond),
+	}
+	if r.LogPosition, r.LogHead, err = s.startOf(ctx, rec); err != nil {
+		return nil, fmt.Errorf("looking for the pod's start in the log: %w", err)
 	}
 	// Each was compared with what the runtime reads back when it was made.
 	for _, c := range m.Containers {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"apocryph/attest"
+	"apocryph/attest/podlog"
 	"apocryph/attest/receipt"
 	"apocryph/manifest"
 	"apocryph/proto/status"
@@ -39,8 +40,13 @@ func TestReceipt(t *testing.T) {
 			BootEpoch: []byte("boot"), Images: []receipt.Image{{Container: "web", ImageID: img.ImageID, CID: img.CID}},
 			Endpoints: []receipt.Endpoint{{Container: "web", Protocol: "http", URL: "http://a.example/"}},
 		}
-		if diff := cmp.Diff(want, r, cmpopts.IgnoreFields(receipt.Receipt{}, "Provider", "Started", "Issued")); diff != "" {
+		if diff := cmp.Diff(want, r, cmpopts.IgnoreFields(receipt.Receipt{}, "Provider", "Started", "Issued", "LogPosition", "LogHead")); diff != "" {
 			t.Error(diff)
+		}
+		log := must1(w.log.Hold(t.Context()))
+		log.Release()
+		if started := log.Records[r.LogPosition]; started.Type != podlog.TypePodStart || !bytes.Equal(r.LogHead, must1(log.Head.Value(podlog.SHA384))) {
+			t.Errorf("the receipt names record %d, %s, and head %x", r.LogPosition, started.Type, r.LogHead)
 		}
 		if r.Started.IsZero() || r.Issued.Before(r.Started) {
 			t.Errorf("started %s, issued %s", r.Started, r.Issued)

@@ -60,7 +60,7 @@ func (s *Service) Status(ctx context.Context, publisher PublisherID, name string
 	if err != nil {
 		return PodView{}, err
 	}
-	return s.view(p, have), nil
+	return s.view(ctx, p, have), nil
 }
 
 func (s *Service) views(ctx context.Context, want func(Record) bool) ([]PodView, error) {
@@ -78,7 +78,7 @@ func (s *Service) views(ctx context.Context, want func(Record) bool) ([]PodView,
 	}
 	views := make([]PodView, 0, len(pods))
 	for _, p := range pods {
-		views = append(views, s.view(p, have))
+		views = append(views, s.view(ctx, p, have))
 	}
 	slices.SortFunc(views, func(a, b PodView) int {
 		return strings.Compare(a.Name+"\x00"+string(a.ID), b.Name+"\x00"+string(b.ID))
@@ -86,9 +86,9 @@ func (s *Service) views(ctx context.Context, want func(Record) bool) ([]PodView,
 	return views, nil
 }
 
-func (s *Service) view(p *pod, have []Instance) PodView {
+func (s *Service) view(ctx context.Context, p *pod, have []Instance) PodView {
 	r := p.record()
-	envelope, err := s.receipt(p, r)
+	envelope, err := s.receipt(ctx, p, r)
 	if err != nil && r.State == StateRunning {
 		s.log.Warn("a pod is shown without receipt", "pod", r.ID, "err", err)
 	}

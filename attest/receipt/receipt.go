@@ -21,8 +21,9 @@ type Receipt struct {
 	Endpoints []Endpoint
 	// BootEpoch is that of the claims; a receipt does not outlive it.
 	BootEpoch []byte
-	// LogPosition is the sequence number of the pod's start in the pod log, and
-	// LogHead the log's head after it; both are unset where there is no log.
+	// LogPosition is the sequence number of the start of the revision's first replica
+	// in the pod log, and LogHead the log's head when this was signed, as claims
+	// give it; both are unset where there is no log.
 	LogPosition uint64
 	LogHead     []byte
 	// Provenance are digests of the statements about how the images were built.

@@ -17,6 +17,7 @@ import (
 	"apocryph/attest"
 	"apocryph/attest/device/soft"
 	"apocryph/attest/keyrelease"
+	"apocryph/attest/receipt"
 	"apocryph/manifest"
 	"apocryph/manifest/offer"
 	"apocryph/p2p"
@@ -219,9 +220,30 @@ func (m *mallory) accepts(_ context.Context, s *rpc.ServerStream[*podpb.Provisio
 		return err
 	}
 	digest := manifest.DigestOf(order.GetManifest())
+	signed, err := m.receipt(order.GetManifest())
+	if err != nil {
+		return err
+	}
 	return s.Send(&podpb.ProvisionResponse{Body: &podpb.ProvisionResponse_Result{Result: &podpb.ProvisionResult{
-		PodId: "pod", Revision: 1, Confirm: confirm, ManifestDigest: digest[:],
+		PodId: "pod", Revision: 1, Confirm: confirm, ManifestDigest: digest[:], Receipt: signed,
 	}}})
+}
+
+// receipt says that all of a manifest runs.
+func (m *mallory) receipt(order []byte) ([]byte, error) {
+	what, err := manifest.Unmarshal(order)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	r := receipt.Receipt{
+		Provider: m.node.ID().String(), PodID: "pod", Revision: 1, Manifest: manifest.DigestOf(order),
+		BootEpoch: bytes.Repeat([]byte{1}, 32), Started: now, Issued: now,
+	}
+	for _, c := range what.Containers {
+		r.Images = append(r.Images, receipt.Image{Container: c.Name, ImageID: c.Image.ImageID, CID: c.Image.CID})
+	}
+	return receipt.Sign(r, m.sign)
 }
 
 func peerOf(t *testing.T, key crypto.PrivKey) peer.ID {
