@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"apocryph/attest"
+	"apocryph/attest/attesttest"
+	"apocryph/e2e/harness"
+)
+
+// TestVerify is the end user's side: the publisher's verdict on the provider, a
+// user's on the URL, and another machine's on what curl saved are the same.
+func TestVerify(t *testing.T) {
+	t.Run("soft", func(t *testing.T) { verifyAs(t, "--tee", "soft") })
+	t.Run("tpm2", func(t *testing.T) {
+		verifyAs(t, "--tee", "tpm2", "--tpm", "unix:"+attesttest.SWTPM(t).Socket)
+	})
+}
+
+func verifyAs(t *testing.T, tee ...string) {
+	w := harness.New(t)
+	p := w.Provider("provider", append([]string{"--ingress-tls", "127.0.0.1:0"}, tee...)...)
+	pub, user := w.Publisher("publisher"), w.Publisher("user")
+	pol := pub.Policy(p)
+	deployed := pub.Must("deploy", w.Write("app.yaml", app("seen", w.Image(0, 1))), "--provider", p.Addr(), "--policy", pol, "--json").Object(t)
+	u, err := url.Parse(deployed["url"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.Scheme != "https" {
+		t.Fatalf("the app's url is %s", u)
+	}
+	dial := p.Info.IngressTLS
+	manifest := deployed["manifest_digest"].(string)
+	attested := pub.Must("attest", p.Addr(), "--policy", pol, "--json").Object(t)
+
+	online := user.Must("verify", u.String(), "--dial", dial, "--policy", pol, "--manifest", manifest, "--json").Object(t)
+	sameVerdict(t, "a user's", attested, online)
+	running := online["running"].(map[string]any)
+	if running["manifest_digest"] != manifest || running["pod_id"] != deployed["pod_id"] {
+		t.Errorf("what runs is %v", running)
+	}
+
+	// What curl saves, and another machine verifies. The user's has seen the TPM.
+	file, nonce := w.Path("evidence.json"), make([]byte, attest.NonceSize)
+	if _, err := rand.Read(nonce); err != nil {
+		t.Fatal(err)
+	}
+	curl := func(to, path string, more ...string) error {
+		args := append([]string{"-sSfk", "--connect-to", "::" + dial, "-o", to, u.Scheme + "://" + u.Host + path}, more...)
+		out, err := exec.CommandContext(t.Context(), "curl", args...).CombinedOutput()
+		if err != nil {
+			t.Logf("curl: %s", out)
+		}
+		return err
+	}
+	if err := curl(file, attest.EndpointPath+"?nonce="+hex.EncodeToString(nonce)); err != nil {
+		t.Fatal(err)
+	}
+	offline := user.Must("verify", file, "--offline", "--nonce", hex.EncodeToString(nonce), "--policy", pol, "--json").Object(t)
+	sameVerdict(t, "a file's", attested, offline)
+	if err := curl(w.Path("page"), "/", "--pinnedpubkey", running["tls_key"].(string)); err != nil {
+		t.Errorf("the attested key is not that of the app: %v", err)
+	}
+	if err := curl(w.Path("page"), "/", "--pinnedpubkey", "sha256//"+strings.Repeat("A", 43)+"="); err == nil {
+		t.Error("curl pins nothing")
+	}
+	user.Fails(12, []string{"ATT-020"}, "verify", file, "--offline", "--nonce", strings.Repeat("1", 64), "--policy", pol)
+	user.Fails(12, []string{"ATT-110"}, "verify", u.String(), "--dial", dial, "--policy", pol, "--manifest", "sha256:"+strings.Repeat("0", 64))
+
+	// The receipt alone, by a key that was attested.
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := attest.DecodeEndpoint(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipt := w.Write("receipt.json", string(doc.Receipt))
+	for _, who := range []*harness.Publisher{pub, user} {
+		if got := who.Must("verify", receipt, "--policy", pol).Stdout; !strings.Contains(got, manifest) {
+			t.Errorf("the receipt says %s", got)
+		}
+	}
+	w.Publisher("stranger").Fails(12, []string{"hint:"}, "verify", receipt, "--policy", pol)
+}
+
+// sameVerdict compares what is proved, not the warnings of what a file or a
+// connection cannot show.
+func sameVerdict(t *testing.T, whose string, want, got map[string]any) {
+	t.Helper()
+	for _, field := range []string{"provider", "affirmed", "level", "platform"} {
+		if want[field] == nil || want[field] != got[field] {
+			t.Errorf("%s %s is %v, attest's %v", whose, field, got[field], want[field])
+		}
+	}
+}
