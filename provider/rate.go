@@ -11,7 +11,7 @@ import (
 // Entries of the transparency log stay for ever, and a stranger makes one with
 // each attestation: without a bound on their number the disk fills. An entry and
 // its hashes take about 250 bytes, so that at the total rate the log grows by
-// 90 MB a day; see docs/decisions/0011-transparency-log-growth.md.
+// 90 MB a day; see docs/decisions/0013-transparency-log-growth.md.
 const (
 	// totalBurst entries may come at once, and one more each totalEvery.
 	totalBurst = 4096

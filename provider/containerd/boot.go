@@ -15,6 +15,31 @@ import (
 // bootIDFile has a number that the kernel makes at each boot.
 const bootIDFile = "/proc/sys/kernel/random/boot_id"
 
+// bindBoot mounts the directory of this boot where every user namespace can go.
+// One that is mounted already is kept: containers live in it.
+func bindBoot(l layout) error {
+	here, err := os.Stat(l.boot())
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(l.bound())
+	if err != nil {
+		return err
+	}
+	if os.SameFile(here, there) {
+		return nil
+	}
+	// That of storage which is lost.
+	if err := UnmountBelow(l.bound()); err != nil {
+		return err
+	}
+	if err := unix.Mount(l.boot(), l.bound(), "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	// What is mounted inside is not to be seen in the other place.
+	return unix.Mount("", l.bound(), "", unix.MS_PRIVATE, "")
+}
+
 // clearLastBoot deletes the bundles of containers that a reboot has ended. They
 // would lie in a directory that a boot empties, were that not on a disk.
 func clearLastBoot(l layout) error {

@@ -15,7 +15,6 @@ type Config struct {
 	// DataDir is absolute and outlives this process. It holds unpacked images,
 	// writable layers, bundles, logs and containerd's database, all of it
 	// plaintext. It may be empty after a reboot: instances are gone with it.
-	// Every directory above it must let strangers pass (mode 0711).
 	DataDir string
 	// StateDir is absolute and durable, and holds nothing secret: which user ids
 	// a pod has, whose volumes are full of them, and the subnet.

@@ -9,6 +9,10 @@ import (
 // leaveNothing removes the runtime directory of a provider that stopped with no
 // instance left. Anything mounted below it is a sign that this is not so.
 func (r *Runtime) leaveNothing() {
+	if err := UnmountBelow(r.dirs.bound()); err != nil {
+		r.log.Warn("unmounting the directory of this boot", "err", err)
+		return
+	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		r.log.Warn("looking for mounts", "err", err)

@@ -61,9 +61,13 @@ func (l layout) instances() string { return filepath.Join(l.data, "instances") }
 
 // boot is what no reboot may leave, and yet is plaintext: bundles hold the
 // environment, and /run may be on a disk.
-func (l layout) boot() string     { return filepath.Join(l.data, "boot") }
-func (l layout) state() string    { return filepath.Join(l.boot(), "state") }
-func (l layout) runcRoot() string { return filepath.Join(l.boot(), "runc") }
+func (l layout) boot() string { return filepath.Join(l.data, "boot") }
+
+// bound is where boot is mounted once more: user namespaces go to their root
+// file systems through it, and the directories above DataDir may be private.
+func (l layout) bound() string    { return filepath.Join(l.run, "boot") }
+func (l layout) state() string    { return filepath.Join(l.bound(), "state") }
+func (l layout) runcRoot() string { return filepath.Join(l.bound(), "runc") }
 
 func (l layout) ranges() string  { return filepath.Join(l.keep, "uids") }
 func (l layout) network() string { return filepath.Join(l.keep, "network.json") }

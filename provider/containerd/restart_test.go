@@ -118,7 +118,7 @@ func TestStorageIsLost(t *testing.T) {
 		t.Fatalf("the ranges of user ids: %v, %v", ranges, err)
 	}
 	d.kill()
-	if err := mount.UnmountRecursive(d.dirs.boot(), unix.MNT_DETACH); err != nil {
+	if err := mount.UnmountRecursive(d.dirs.bound(), unix.MNT_DETACH); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.RemoveAll(d.dirs.data); err != nil {
@@ -142,7 +142,20 @@ func TestStorageIsLost(t *testing.T) {
 // TestLastBootIsCleared has bundles of another boot, whose plaintext must not
 // stay on a disk.
 func TestLastBootIsCleared(t *testing.T) {
-	l := layout{data: t.TempDir()}
+	l := layout{data: t.TempDir(), run: t.TempDir()}
+	for _, dir := range []string{l.boot(), l.bound()} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := bindBoot(l); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := UnmountBelow(l.bound()); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := os.MkdirAll(l.state()+"/a/bundle", 0o700); err != nil {
 		t.Fatal(err)
 	}

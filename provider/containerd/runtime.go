@@ -146,7 +146,7 @@ func (r *Runtime) prepare() (func(), error) {
 		{l.ranges(), 0o700},
 		{l.instances(), 0o711},
 		{l.boot(), 0o711},
-		{l.state(), 0o711},
+		{l.bound(), 0o711},
 		{l.namespaces(), 0o711},
 		{l.secrets(), 0o711},
 		{l.fifos(), 0o700},
@@ -168,8 +168,14 @@ func (r *Runtime) prepare() (func(), error) {
 	if err := sweepTemporary(l.tmp()); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	if err := bindBoot(l); err != nil {
+		return nil, errors.Join(fmt.Errorf("mounting the directory of this boot: %w", err), f.Close())
+	}
 	if err := clearLastBoot(l); err != nil {
 		return nil, errors.Join(fmt.Errorf("clearing what the last boot left: %w", err), f.Close())
+	}
+	if err := mkdir(l.state(), 0o711, 0); err != nil {
+		return nil, errors.Join(fmt.Errorf("making directories: %w", err), f.Close())
 	}
 	if err := linkHelpers(l); err != nil {
 		return nil, errors.Join(fmt.Errorf("linking helpers: %w", err), f.Close())

@@ -12,7 +12,6 @@ import (
 
 	"apocryph/attest"
 	"apocryph/attest/device/soft"
-	"apocryph/attest/device/tpm"
 	"apocryph/attest/verify"
 	"apocryph/p2p"
 	"apocryph/p2p/mutual"
@@ -41,11 +40,7 @@ func openDevice(ctx context.Context, c Config) (mutual.Device, func() error, err
 		}
 		return d, func() error { return nil }, nil
 	case "tpm2":
-		d, err := tpm.Open(ctx, tpm.Config{Path: c.TPM, StateDir: dir, LockDir: dir})
-		if err != nil {
-			return nil, nil, err
-		}
-		return d, d.Close, nil
+		return openTPM(ctx, c.TPM, dir)
 	}
 	return nil, nil, status.New(status.InvalidArgument, "publisher.tee", "a publisher cannot prove its machine with %q", c.TEE).
 		WithHint("--tee tpm2 uses a TPM 2.0, --tee soft a software device that proves nothing")
