@@ -34,7 +34,7 @@ unset XDG_STATE_HOME XDG_CONFIG_HOME "${!APOCRYPH_@}"
 
 say "2. a provider starts (software device: NOT SECURE, for development)"
 "$bin/provider" serve --tee soft --data-dir "$dir/provider" --listen /ip4/127.0.0.1/tcp/0 \
-  --ingress 127.0.0.1:0 --api 127.0.0.1:0 --log-format text 2>"$dir/provider.log" &
+  --ingress 127.0.0.1:0 --ingress-tls 127.0.0.1:0 --api 127.0.0.1:0 --log-format text 2>"$dir/provider.log" &
 provider_pid=$!
 for _ in $(seq 300); do
   [ -s "$dir/provider/provider.json" ] && break
@@ -51,14 +51,27 @@ say "4. publisher deploy app.yaml"
 url=$("$bin/publisher" --home "$dir/publisher" deploy "$dir/app/app.yaml" --provider "$address" --policy "$dir/policy.yaml")
 echo "$url"
 
-say "5. the app answers"
-answer=$(curl -fsS --max-time 10 "$url")
-echo "$answer"
-curl -fsS --max-time 10 "$url/secret" | grep -qx "sha256:$(sha256sum < "$dir/app/token" | cut -d' ' -f1)" && echo "and has its secret"
+say "5. any user asks who serves it, and pins the key that the evidence names"
+proof=$("$bin/publisher" --home "$dir/user" verify "$url" --policy "$dir/policy.yaml")
+echo "$proof"
+key=$(sed -nE 's#^tls key +(sha256//.+)$#\1#p' <<<"$proof")
 
-say "6. its logs"
+say "6. the app answers"
+answer=$(curl -fsS -k --pinnedpubkey "$key" --max-time 10 "$url")
+echo "$answer"
+curl -fsS -k --pinnedpubkey "$key" --max-time 10 "$url/secret" | grep -qx "sha256:$(sha256sum < "$dir/app/token" | cut -d' ' -f1)" && echo "and has its secret"
+
+say "7. what the provider did, as it was logged before it happened"
+"$bin/publisher" --home "$dir/publisher" attest --pod hello --policy "$dir/policy.yaml" --explain
+
+say "8. the same proof with curl, judged without a network"
+nonce=$(head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \n')
+curl -fsS -k --max-time 10 "${url%/}/.well-known/apocryph/attestation?nonce=$nonce" -o "$dir/proof.json"
+"$bin/publisher" --home "$dir/user" verify --offline --nonce "$nonce" --policy "$dir/policy.yaml" "$dir/proof.json"
+
+say "9. its logs"
 "$bin/publisher" --home "$dir/publisher" logs hello
 
-say "7. clean up"
+say "10. clean up"
 "$bin/publisher" --home "$dir/publisher" delete hello
 [[ $answer == "hello, stranger"* ]]

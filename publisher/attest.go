@@ -90,7 +90,7 @@ func (s *Service) attestOnce(ctx context.Context, t Target, p *policy.Policy, pu
 	ask := func(accept []attest.Type) (*Attestation, error) {
 		req := req
 		req.Accept = accept
-		return s.cfg.Providers.Attest(ctx, t.ID, req,
+		return s.askEvidence(ctx, t.ID, req,
 			func(id attest.TPMIdentity) (attest.Activation, error) {
 				want, err := verify.Pinned(id.AKPublic, roots)
 				if want != nil || err != nil {
@@ -215,7 +215,7 @@ func (s *Service) Look(ctx context.Context, t Target) (*attest.Result, error) {
 	}
 	var shown verify.Roots
 	var expected *verify.Expected
-	got, err := s.cfg.Providers.Attest(ctx, t.ID, AttestRequest{Challenge: ch}, func(id attest.TPMIdentity) (attest.Activation, error) {
+	got, err := s.askEvidence(ctx, t.ID, AttestRequest{Challenge: ch}, func(id attest.TPMIdentity) (attest.Activation, error) {
 		shown = verify.RootsShown(&id, nil)
 		a, want, err := verify.NewActivation(id, shown, rand.Reader, s.cfg.Now())
 		expected = want
@@ -228,6 +228,24 @@ func (s *Service) Look(ctx context.Context, t Target) (*attest.Result, error) {
 		shown = verify.RootsShown(nil, got.Evidence)
 	}
 	return verify.Evidence(got.Evidence, got.Claims, ch, expected, shown, s.cfg.Now())
+}
+
+// askEvidence asks again where the connection broke: evidence may be asked for as
+// often as one likes, and a connection that was just made may give way to another
+// between the same two.
+func (s *Service) askEvidence(ctx context.Context, to ProviderID, req AttestRequest, activate func(attest.TPMIdentity) (attest.Activation, error)) (*Attestation, error) {
+	var lost error
+	for try := 1; ; try++ {
+		got, err := s.cfg.Providers.Attest(ctx, to, req, activate)
+		switch {
+		case status.ReasonOf(err) == "peer.unreachable" && lost != nil:
+			// It went away in the middle of the call.
+			return nil, lost
+		case status.ReasonOf(err) != "peer.lost" || try == sendTries || ctx.Err() != nil:
+			return got, err
+		}
+		lost = err
+	}
 }
 
 // Reach connects to a provider.
