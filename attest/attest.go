@@ -186,6 +186,11 @@ type TPMIdentity struct {
 	EKCertificates [][]byte
 	// EKPublic and AKPublic are TPMT_PUBLIC areas.
 	EKPublic, AKPublic []byte
+	// Bound says that the attestation key is named in the claims of a report that
+	// comes along: composite evidence, for which no activation is made and no
+	// endorsement key need be shown. Nobody gains by lying about it, since such a
+	// quote alone is refused.
+	Bound bool
 }
 
 // Activation is a secret encrypted to a TPM's endorsement key and bound to one

@@ -101,11 +101,14 @@ func (e Evidence) Check() error {
 // "attest.identity".
 func (id TPMIdentity) Check() error {
 	var f faults
-	if len(id.EKCertificates) == 0 {
+	low := 1
+	if id.Bound {
+		low = 0
+	} else if len(id.EKCertificates) == 0 {
 		f.add("ek_certificates", "none", "at least the endorsement key's certificate")
 	}
 	f.certificates("ek_certificates", id.EKCertificates)
-	f.size("ek_public", len(id.EKPublic), 1, MaxPublic)
+	f.size("ek_public", len(id.EKPublic), low, MaxPublic)
 	f.size("ak_public", len(id.AKPublic), 1, MaxPublic)
 	return f.err(reasonIdentity, "tpm identity")
 }

@@ -134,6 +134,12 @@ func TestIdentityWire(t *testing.T) {
 	for _, field := range []string{"ek_certificates", "ek_public", "ak_public"} {
 		wantFault(t, err, "attest.identity", field)
 	}
+	bound := TPMIdentity{AKPublic: []byte{4}, Bound: true}
+	if got, err = IdentityFromWire(IdentityToWire(bound)); err != nil || cmp.Diff(bound, got) != "" {
+		t.Errorf("bound: got %+v, %v", got, err)
+	}
+	_, err = IdentityFromWire(IdentityToWire(TPMIdentity{Bound: true}))
+	wantFault(t, err, "attest.identity", "ak_public")
 	want.EKCertificates[1] = make([]byte, MaxCertificate+1)
 	_, err = IdentityFromWire(IdentityToWire(want))
 	wantFault(t, err, "attest.identity", "ek_certificates[1]")

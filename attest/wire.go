@@ -154,13 +154,13 @@ func EvidenceFromWire(evidence []*attestpb.Evidence) ([]Evidence, error) {
 
 // IdentityToWire is the form of a TPM's identity in an AttestEvent.
 func IdentityToWire(id TPMIdentity) *attestpb.TpmIdentity {
-	return &attestpb.TpmIdentity{EkCertificates: id.EKCertificates, EkPublic: id.EKPublic, AkPublic: id.AKPublic}
+	return &attestpb.TpmIdentity{EkCertificates: id.EKCertificates, EkPublic: id.EKPublic, AkPublic: id.AKPublic, Bound: id.Bound}
 }
 
 // IdentityFromWire takes a TPM's identity from an AttestEvent, within the caps
 // of this package: invalid_argument, reason "attest.identity", otherwise.
 func IdentityFromWire(m *attestpb.TpmIdentity) (TPMIdentity, error) {
-	id := TPMIdentity{EKCertificates: m.GetEkCertificates(), EKPublic: m.GetEkPublic(), AKPublic: m.GetAkPublic()}
+	id := TPMIdentity{EKCertificates: m.GetEkCertificates(), EKPublic: m.GetEkPublic(), AKPublic: m.GetAkPublic(), Bound: m.GetBound()}
 	if err := id.Check(); err != nil {
 		return TPMIdentity{}, err
 	}

@@ -220,9 +220,9 @@ func (s *Service) evidence(ctx context.Context, ch attest.Challenge, signed *off
 		claims.OfferDigest = digest[:]
 	}
 	out := &Attestation{Offer: signed}
-	tpm, isTPM := s.cfg.Device.(Activator)
+	tpm := tpmOf(s.cfg.Device)
 	var id attest.TPMIdentity
-	if isTPM {
+	if tpm != nil {
 		var err error
 		if id, err = tpm.Identity(ctx); err != nil {
 			return nil, HeldLog{}, err
@@ -245,19 +245,17 @@ func (s *Service) evidence(ctx context.Context, ch attest.Challenge, signed *off
 		claims.Pod = p.podClaims()
 	}
 	out.Claims = attest.EncodeClaims(&claims)
-	if !isTPM {
-		ev, err := s.cfg.Device.Attest(ctx, out.Claims)
-		out.Evidence = []attest.Evidence{ev}
+	if tpm == nil {
+		out.Evidence, err = pieces(ctx, s.cfg.Device, out.Claims)
 		return out, held, err
 	}
-	var ev attest.Evidence
 	var secret []byte
 	group, ctx := errgroup.WithContext(ctx)
 	// The TPM quotes while the verifier looks at its certificates: alone, the
 	// quote proves nothing.
 	group.Go(func() (err error) {
 		defer held.Release()
-		ev, err = s.cfg.Device.Attest(ctx, out.Claims)
+		out.Evidence, err = pieces(ctx, s.cfg.Device, out.Claims)
 		return err
 	})
 	group.Go(func() error {
@@ -265,16 +263,15 @@ func (s *Service) evidence(ctx context.Context, ch attest.Challenge, signed *off
 		if err != nil || a.None() {
 			return err
 		}
-		secret, err = tpm.Activate(ctx, a)
+		secret, err = activated(ctx, s.cfg.Device, a)
 		return err
 	})
 	if err := group.Wait(); err != nil {
 		return nil, HeldLog{}, err
 	}
 	if secret != nil {
-		ev = attest.ProveActivation(ev, out.Claims, secret)
+		out.Evidence[0] = attest.ProveActivation(out.Evidence[0], out.Claims, secret)
 	}
-	out.Evidence = []attest.Evidence{ev}
 	return out, held, nil
 }
 

@@ -28,8 +28,13 @@ func rootsOf(p *policy.Policy) verify.Roots {
 	return verify.Roots{SoftCAs: p.SoftCAs(), EKRootFingerprints: p.EKRoots(), AKNames: p.AKNames()}
 }
 
-// activationFor is an activation, none where the policy knows the attestation key.
+// activationFor is an activation, none where the policy knows the attestation key
+// or a report names it.
 func activationFor(id attest.TPMIdentity, roots verify.Roots, now time.Time) (attest.Activation, *verify.Expected, error) {
+	if id.Bound {
+		want, err := verify.BoundAK(id.AKPublic)
+		return attest.Activation{}, want, err
+	}
 	want, err := verify.Pinned(id.AKPublic, roots)
 	if want != nil || err != nil {
 		return attest.Activation{}, want, err

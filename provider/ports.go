@@ -65,6 +65,16 @@ type Device interface {
 	DataKey(ctx context.Context) ([]byte, error)
 }
 
+// Bound is a device whose reports name the attestation key of a TPM beside it: its
+// evidence is composite, the report of Attest and then the TPM's quote.
+type Bound interface {
+	// Identity returns the attestation key, marked as bound; AKName is for the claims.
+	Identity(ctx context.Context) (attest.TPMIdentity, error)
+	AKName(ctx context.Context) ([]byte, error)
+	// Quote makes the TPM's quote over the claims.
+	Quote(ctx context.Context, claims []byte) (attest.Evidence, error)
+}
+
 // Activator is a device whose attestation key must be shown to live beside an
 // endorsement key: a TPM 2.0. The attestation key's name goes into the claims.
 type Activator interface {

@@ -92,6 +92,11 @@ func (s *Service) attestOnce(ctx context.Context, t Target, p *policy.Policy, pu
 		req.Accept = accept
 		return s.askEvidence(ctx, t.ID, req,
 			func(id attest.TPMIdentity) (attest.Activation, error) {
+				if id.Bound {
+					want, err := verify.BoundAK(id.AKPublic)
+					expected = want
+					return attest.Activation{}, err
+				}
 				want, err := verify.Pinned(id.AKPublic, roots)
 				if want != nil || err != nil {
 					expected = want
@@ -213,21 +218,23 @@ func (s *Service) Look(ctx context.Context, t Target) (*attest.Result, error) {
 	if _, err := rand.Read(ch.Nonce[:]); err != nil {
 		return nil, fmt.Errorf("making a nonce: %w", err)
 	}
-	var shown verify.Roots
+	var tpm *attest.TPMIdentity
 	var expected *verify.Expected
 	got, err := s.askEvidence(ctx, t.ID, AttestRequest{Challenge: ch}, func(id attest.TPMIdentity) (attest.Activation, error) {
-		shown = verify.RootsShown(&id, nil)
-		a, want, err := verify.NewActivation(id, shown, rand.Reader, s.cfg.Now())
+		tpm = &id
+		if id.Bound {
+			want, err := verify.BoundAK(id.AKPublic)
+			expected = want
+			return attest.Activation{}, err
+		}
+		a, want, err := verify.NewActivation(id, verify.RootsShown(&id, nil), rand.Reader, s.cfg.Now())
 		expected = want
 		return a, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if expected == nil {
-		shown = verify.RootsShown(nil, got.Evidence)
-	}
-	return verify.Evidence(got.Evidence, got.Claims, ch, expected, shown, s.cfg.Now())
+	return verify.Evidence(got.Evidence, got.Claims, ch, expected, verify.RootsShown(tpm, got.Evidence), s.cfg.Now())
 }
 
 // askEvidence asks again where the connection broke: evidence may be asked for as

@@ -50,10 +50,10 @@ func expectedPod(app App) (*podlog.ExpectedPod, error) {
 // no log follows.
 func bootRegister(r *attest.Result) podlog.Head {
 	var h podlog.Head
-	switch {
-	case r.TPM != nil && r.TPM.Boot != nil:
+	if r.TPM != nil && r.TPM.Boot != nil {
 		copy(h.SHA256[:], r.TPM.Boot.PodLogStart)
-	case r.TDX != nil && r.TDX.Boot != nil:
+	}
+	if r.TDX != nil && r.TDX.Boot != nil {
 		copy(h.SHA384[:], r.TDX.Boot.PodLogStart)
 	}
 	return h

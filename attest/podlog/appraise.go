@@ -68,8 +68,8 @@ type Entry struct {
 // deployed. It stops at the first check that fails. The entries are those of
 // a log that replays, nil for any other.
 //
-// The evidence says which register it has to be: the quoted one of a TPM, RTMR 3
-// of TDX, and none elsewhere, where the claims' head is worth what the software
+// The evidence says which register it has to be: RTMR 3 of TDX, also where a TPM's
+// quote is beside it, the quoted one of a TPM, and none elsewhere, where the claims' head is worth what the software
 // is that claims it ([attest.AnchorAgentAsserted]).
 func Appraise(r *attest.Result, shown Shown, want Expected) ([]attest.Check, []Entry) {
 	a := &appraisal{r: r, shown: shown, want: want, anchor: attest.AnchorAgentAsserted}
@@ -119,10 +119,10 @@ func (a *appraisal) register() bool {
 	const name = "pod log register"
 	c, want := a.r.Claims, RegisterNone
 	switch {
-	case a.r.TPM != nil:
-		want = RegisterPCR
 	case a.r.TDX != nil:
 		want = RegisterRTMR
+	case a.r.TPM != nil:
+		want = RegisterPCR
 	}
 	if c.Register != want {
 		return a.fail(codeReplay, name, fmt.Sprintf("%.32q", c.Register), want)
@@ -140,7 +140,9 @@ func (a *appraisal) register() bool {
 			}
 		}
 	}
-	if want != RegisterNone && len(a.r.Checks) > 0 {
+	if want == RegisterRTMR {
+		a.anchor = attest.AnchorHardware
+	} else if want != RegisterNone && len(a.r.Checks) > 0 {
 		a.anchor = a.r.Checks[len(a.r.Checks)-1].Anchor
 	}
 	if len(a.value) == 0 {

@@ -648,8 +648,12 @@ type TpmIdentity struct {
 	// ek_certificates is the endorsement key's chain, leaf first, DER.
 	EkCertificates [][]byte `protobuf:"bytes,1,rep,name=ek_certificates,json=ekCertificates,proto3" json:"ek_certificates,omitempty"`
 	// ek_public and ak_public are TPMT_PUBLIC areas.
-	EkPublic      []byte `protobuf:"bytes,2,opt,name=ek_public,json=ekPublic,proto3" json:"ek_public,omitempty"`
-	AkPublic      []byte `protobuf:"bytes,3,opt,name=ak_public,json=akPublic,proto3" json:"ak_public,omitempty"`
+	EkPublic []byte `protobuf:"bytes,2,opt,name=ek_public,json=ekPublic,proto3" json:"ek_public,omitempty"`
+	AkPublic []byte `protobuf:"bytes,3,opt,name=ak_public,json=akPublic,proto3" json:"ak_public,omitempty"`
+	// bound: the attestation key is named in the claims of a report that comes
+	// along. The fields of the endorsement key may then be empty, and the answer is
+	// an empty AttestActivate.
+	Bound         bool `protobuf:"varint,4,opt,name=bound,proto3" json:"bound,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -703,6 +707,13 @@ func (x *TpmIdentity) GetAkPublic() []byte {
 		return x.AkPublic
 	}
 	return nil
+}
+
+func (x *TpmIdentity) GetBound() bool {
+	if x != nil {
+		return x.Bound
+	}
+	return false
 }
 
 type AttestResult struct {
@@ -1517,11 +1528,12 @@ const file_attest_proto_rawDesc = "" +
 	"\n" +
 	"LogOpening\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x18\n" +
-	"\aopening\x18\x02 \x01(\fR\aopening\"p\n" +
+	"\aopening\x18\x02 \x01(\fR\aopening\"\x86\x01\n" +
 	"\vTpmIdentity\x12'\n" +
 	"\x0fek_certificates\x18\x01 \x03(\fR\x0eekCertificates\x12\x1b\n" +
 	"\tek_public\x18\x02 \x01(\fR\bekPublic\x12\x1b\n" +
-	"\tak_public\x18\x03 \x01(\fR\bakPublic\"\xd0\x01\n" +
+	"\tak_public\x18\x03 \x01(\fR\bakPublic\x12\x14\n" +
+	"\x05bound\x18\x04 \x01(\bR\x05bound\"\xd0\x01\n" +
 	"\fAttestResult\x12\x16\n" +
 	"\x06claims\x18\x01 \x01(\fR\x06claims\x121\n" +
 	"\bevidence\x18\x02 \x03(\v2\x15.apocryph.v0.EvidenceR\bevidence\x12.\n" +

@@ -37,7 +37,8 @@ type Config struct {
 	Storage, StorageSize string
 	// TEE is "auto", "sev-snp", "tdx", "tpm2" or "soft".
 	TEE string
-	// TPM is a device path or "unix:SOCKET".
+	// TPM is a device path, "unix:SOCKET" or [NoTPM]. Beside a report's device it
+	// makes evidence composite: [DefaultTPM] where it is there, and any other always.
 	TPM string
 	// EKChainFile has the certificates between a TPM's endorsement key and its
 	// vendor's root (PEM), for a TPM that stores only the leaf; may be empty.

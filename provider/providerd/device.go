@@ -47,11 +47,13 @@ func openDevice(ctx context.Context, s settings) (*opened, error) {
 	}
 	switch kind {
 	case "soft":
-		return openSoft(s)
+		d, err := openSoft(s)
+		return s.bind(ctx, d, err)
 	case "tpm2":
 		return openTPM(ctx, s)
 	}
-	return openTSM(s, attest.Type(kind))
+	d, err := openTSM(s, attest.Type(kind))
+	return s.bind(ctx, d, err)
 }
 
 func openSoft(s settings) (*opened, error) {
@@ -74,6 +76,15 @@ func openSoft(s settings) (*opened, error) {
 }
 
 func openTPM(ctx context.Context, s settings) (*opened, error) {
+	d, err := s.tpm(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &opened{Device: d, close: d.Close}, nil
+}
+
+// tpm opens the TPM.
+func (s settings) tpm(ctx context.Context) (*tpm.Device, error) {
 	dir, err := privateDir(s.DataDir, "tpm")
 	if err != nil {
 		return nil, err
@@ -81,11 +92,7 @@ func openTPM(ctx context.Context, s settings) (*opened, error) {
 	if err := os.MkdirAll(tpmLockDir, 0o711); err != nil {
 		return nil, fmt.Errorf("making the directory of locks: %w", err)
 	}
-	d, err := tpm.Open(ctx, tpm.Config{Path: s.TPM, StateDir: dir, LockDir: tpmLockDir, EKChain: s.ekChain, BootLog: s.bootLog()})
-	if err != nil {
-		return nil, err
-	}
-	return &opened{Device: d, close: d.Close}, nil
+	return tpm.Open(ctx, tpm.Config{Path: s.TPM, StateDir: dir, LockDir: tpmLockDir, EKChain: s.ekChain, BootLog: s.bootLog()})
 }
 
 // bootLog is the file of the event log that belongs to the TPM: an emulator's
@@ -126,6 +133,9 @@ func privateDir(parent, name string) (string, error) {
 }
 
 func hasTPM(path string) bool {
+	if path == NoTPM {
+		return false
+	}
 	_, err := os.Stat(strings.TrimPrefix(path, "unix:"))
 	return err == nil
 }

@@ -31,6 +31,11 @@ func logKey(dataKey []byte) ([]byte, error) {
 // and the log's head is in the claims alone.
 func registerOf(d provider.Device) provider.Register {
 	switch d := d.(type) {
+	case *bound:
+		if r := registerOf(d.Device); r != nil {
+			return r // a TD's own, which no hypervisor extends
+		}
+		return d.tpm.Register()
 	case *tpm.Device:
 		return d.Register()
 	case *tsm.Device:

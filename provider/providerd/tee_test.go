@@ -66,7 +66,7 @@ func confidential(t *testing.T, tee string, m Machine) settings {
 		m.Root = t.TempDir()
 	}
 	return settings{Config: Config{
-		TEE: tee, TPM: filepath.Join(m.Root, "dev/tpmrm0"), DataDir: t.TempDir(), Machine: &m, Now: time.Now,
+		TEE: tee, TPM: NoTPM, DataDir: t.TempDir(), Machine: &m, Now: time.Now,
 		AMDKDS: collateral.Off, IntelPCS: collateral.Off,
 	}}
 }

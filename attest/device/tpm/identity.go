@@ -40,6 +40,21 @@ func (d *Device) Identity(ctx context.Context) (attest.TPMIdentity, error) {
 	return out, err
 }
 
+// Bound returns the attestation key's public area alone, marked as bound: for a
+// machine whose reports name the key, and which needs no endorsement key then.
+func (d *Device) Bound(ctx context.Context) (attest.TPMIdentity, error) {
+	out := attest.TPMIdentity{Bound: true}
+	err := d.do(ctx, "reading the attestation key", func(t transport.TPM) error {
+		ak, err := d.loadAK(t)
+		if err != nil {
+			return err
+		}
+		out.AKPublic = bytes.Clone(ak.public)
+		return nil
+	})
+	return out, err
+}
+
 // AKName is the attestation key's name, 34 bytes.
 func (d *Device) AKName(ctx context.Context) ([]byte, error) {
 	var name []byte
