@@ -73,17 +73,19 @@ type bootCheck struct {
 	a       *appraisal
 	at      string
 	code    string
+	anchor  attest.Anchor
 	missing map[string]string
 	list    []attest.Check
 }
 
 // boot compares what the event log proves. code is that of a difference: the
-// registers' for a TPM, the measurement's for a TD.
-func (a *appraisal) boot(at, code string, want *Boot, f *attest.BootFacts) []attest.Check {
+// registers' for a TPM, the measurement's for a TD. anchor is what vouches for the
+// registers that the log was replayed against.
+func (a *appraisal) boot(at, code string, anchor attest.Anchor, want *Boot, f *attest.BootFacts) []attest.Check {
 	if want == nil {
 		return nil
 	}
-	c := &bootCheck{a: a, at: at + ".boot", code: code, missing: map[string]string{}}
+	c := &bootCheck{a: a, at: at + ".boot", code: code, anchor: anchor, missing: map[string]string{}}
 	if f == nil {
 		c.add("boot log", "", "nothing that was replayed", "the firmware's event log", false)
 		return c.list
@@ -125,7 +127,7 @@ func (c *bootCheck) add(name, field, got, want string, ok bool) {
 		at += "." + field
 	}
 	c.list = append(c.list, attest.Check{
-		Code: c.code, Name: name, Anchor: anchorOf(c.a.r.Level), Policy: c.a.p.where(at), Got: got, Want: want, OK: ok,
+		Code: c.code, Name: name, Anchor: c.anchor, Policy: c.a.p.where(at), Got: got, Want: want, OK: ok,
 	})
 }
 

@@ -111,7 +111,7 @@ func (v *validator) boot(s *ReferenceSet, at string) {
 	}
 	for _, i := range slices.Sorted(maps.Keys(b.Events)) {
 		field := "events." + strconv.Itoa(int(i))
-		if i > last || s.TEE == attest.TPM2 && resettable(i) {
+		if i > last || s.TEE != attest.TDX && resettable(i) {
 			v.fault(at+"."+field, fmt.Sprintf("register %d", i), fmt.Sprintf("0 to %d, and none that any program can reset", last))
 		}
 		digests(field, b.Events[i])

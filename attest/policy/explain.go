@@ -99,6 +99,7 @@ func (e *explainer) set(at string, s *ReferenceSet, more bool) {
 	if s.TEE == attest.TDX {
 		e.tdxSet(s.TDX, say)
 		s.Boot.explain(say)
+		s.PCRs.explain(say)
 		return
 	}
 	say("measurement", "what was launched measures %s", alternatives(s.Measurement))
@@ -115,6 +116,8 @@ func (e *explainer) set(at string, s *ReferenceSet, more bool) {
 	s.GuestPolicy.explain(say)
 	say("vmpl", "the report comes from privilege level %d", s.VMPL)
 	s.SNP.explain(say)
+	s.Boot.explain(say)
+	s.PCRs.explain(say)
 }
 
 func (e *explainer) tpmSet(s *ReferenceSet, say func(field, format string, args ...any)) {
@@ -127,18 +130,22 @@ func (e *explainer) tpmSet(s *ReferenceSet, say func(field, format string, args 
 		say("aks", "the attestation key's name is %s, and nobody else need vouch for it", alternatives(s.AKs))
 	}
 	s.Boot.explain(say)
-	if s.PCRs == nil {
-		if s.Boot == nil {
-			say("pcrs", "any software may have booted")
-		}
+	if s.PCRs == nil && s.Boot == nil {
+		say("pcrs", "any software may have booted")
+	}
+	s.PCRs.explain(say)
+}
+
+func (q *PCRs) explain(say func(field, format string, args ...any)) {
+	if q == nil {
 		return
 	}
-	for _, i := range s.PCRs.indexes() {
+	for _, i := range q.indexes() {
 		use := ""
 		if pcrUse[i] != "" {
 			use = " (" + pcrUse[i] + ")"
 		}
-		say(fmt.Sprintf("pcrs.values.%d", i), "register %d%s in bank %s is %s", i, use, s.PCRs.Bank, alternatives(s.PCRs.Values[i]))
+		say(fmt.Sprintf("pcrs.values.%d", i), "register %d%s in bank %s is %s", i, use, q.Bank, alternatives(q.Values[i]))
 	}
 }
 

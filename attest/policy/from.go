@@ -28,12 +28,12 @@ func FromResult(results []*attest.Result) *Policy {
 		switch {
 		case r == nil:
 		case r.Level == attest.LevelSNP && r.SNP != nil:
-			p.add(fromSNP(r.SNP))
+			p.add(fromSNP(r.SNP).besides(r.TPM))
 		case r.Level == attest.LevelTDX && r.TDX != nil:
-			p.add(fromTDX(r.TDX))
+			p.add(fromTDX(r.TDX).besides(r.TPM))
 		case r.Level == attest.LevelSoft && r.SNP != nil:
 			p.Dev.SoftCA = withPrint(p.Dev.SoftCA, r.SNP.RootFingerprint)
-			p.add(fromSoft(r.SNP))
+			p.add(fromSoft(r.SNP).besides(r.TPM))
 		case (r.Level == attest.LevelTPMIdentity || r.Level == attest.LevelTPMMeasuredBoot) && r.TPM != nil:
 			p.Trust.EKRoots = withPrint(p.Trust.EKRoots, r.TPM.EKRootFingerprint)
 			p.add(fromTPM(r.TPM))
@@ -127,9 +127,14 @@ func fromTPM(f *attest.TPMFacts) ReferenceSet {
 	if len(f.AKName) == AKNameSize {
 		s.AKs = [][]byte{bytes.Clone(f.AKName)}
 	}
+	s.Boot, s.PCRs = fromBoot(f.Boot), fromPCRs(f)
+	return s
+}
+
+// fromPCRs are the registers to pin; nil where none was quoted.
+func fromPCRs(f *attest.TPMFacts) *PCRs {
 	pinned := bootPCRs
 	if b := f.Boot; b != nil {
-		s.Boot = fromBoot(b)
 		if len(b.Script) > 0 {
 			pinned = append(slices.Clone(pinned), 8, 9)
 		} else if len(b.LoadOptions) > 0 || len(b.Initrd) > 0 {
@@ -144,11 +149,10 @@ func fromTPM(f *attest.TPMFacts) ReferenceSet {
 			}
 		}
 		if len(values) > 0 {
-			s.PCRs = &PCRs{Bank: bank, Values: values}
-			break
+			return &PCRs{Bank: bank, Values: values}
 		}
 	}
-	return s
+	return nil
 }
 
 func setNameOf(kind string, id []byte) string {

@@ -148,7 +148,7 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown part", set("min_tcb: {ucode: 1}"), []string{"line 4: reference[0].min_tcb.ucode: got an unknown field"}},
 		{"floor as number", set("min_tcb: 5"), []string{`line 4: reference[0].min_tcb: got "5", want a mapping`}},
 		{"privilege level", set("vmpl: 4"), []string{`line 4: reference[0].vmpl: got "4", want a whole number from 0 to 3`}},
-		{"registers of a report", set("pcrs: {bank: sha256, values: {4: [11]}}"), []string{"line 4: reference[0].pcrs: got a field of tpm2"}},
+		{"registers of a report", set("pcrs: {bank: sha256, values: {4: [11]}}"), []string{"line 4: reference[0].pcrs.values.4[0]: got 1 bytes, want 32 bytes"}},
 		{"endorsement key of a report", set(`ek: ["sha256:` + hex64(1) + `"]`), []string{"line 4: reference[0].ek: got a field of tpm2"}},
 
 		{"fields of a report in tpm2", edit(t, identityPolicy, "tee: tpm2,", `tee: tpm2, measurement: ["`+hex96(1)+`"], chip_ids: ["`+strings.Repeat("01", 64)+`"], min_tcb: {snp: 1}, guest_policy: {smt: true}, vmpl: 1,`), []string{

@@ -78,8 +78,8 @@ type ReferenceSet struct {
 	// SNP has rarer demands; nil for none (sev-snp, soft).
 	SNP *SNP
 
-	// PCRs are the boot measurements; nil demands none and proves only an
-	// identity (tpm2).
+	// PCRs are the boot measurements of a TPM, in the other kinds of the one that the
+	// report names; nil demands none and, of a TPM alone, proves only an identity.
 	PCRs *PCRs
 	// EK are the accepted machines: SHA-256 of the endorsement key's
 	// SubjectPublicKeyInfo; empty means any under an EK root (tpm2).
@@ -88,7 +88,8 @@ type ReferenceSet struct {
 	// empty means any of the machine's (tpm2). See [Policy.AKNames].
 	AKs [][]byte
 
-	// Boot is what the boot's event log must prove; nil demands nothing (tpm2, tdx).
+	// Boot is what the boot's event log must prove: the TD's own in a set for tdx, a
+	// TPM's elsewhere; nil demands nothing.
 	Boot *Boot
 
 	// TDX has what only a set for tdx demands; nil in all others.
@@ -223,7 +224,7 @@ func (p *Policy) PCRs() []uint32 {
 			if s.PCRs != nil {
 				pcrs = append(pcrs, s.PCRs.indexes()...)
 			}
-			if s.TEE == attest.TPM2 {
+			if s.TEE != attest.TDX {
 				pcrs = append(pcrs, s.Boot.registers()...)
 			}
 		}

@@ -75,7 +75,8 @@ func (a *appraisal) snpSet(at string, s *ReferenceSet) []attest.Check {
 			Got: hexOrNothing(f.ChipID), Want: hexes(s.ChipIDs), OK: contains(s.ChipIDs, f.ChipID),
 		})
 	}
-	return append(checks, a.snpMore(at, s.SNP)...)
+	checks = append(checks, a.snpMore(at, s.SNP)...)
+	return append(checks, a.beside(at, s)...)
 }
 
 // floors compares the firmware that is reported, the one that can no longer be

@@ -147,7 +147,8 @@ func (a *appraisal) tdxSet(at string, s *ReferenceSet) []attest.Check {
 			}, l.field))
 		}
 	}
-	checks = append(checks, a.boot(at, CodeMeasurement, s.Boot, f.Boot)...)
+	checks = append(checks, a.boot(at, CodeMeasurement, attest.AnchorHardware, s.Boot, f.Boot)...)
+	checks = append(checks, a.beside(at, s)...)
 	for _, i := range want.indexes() {
 		checks = append(checks, check(attest.Check{
 			Code: CodeMeasurement, Name: fmt.Sprintf("rtmr %d", i),

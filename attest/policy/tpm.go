@@ -67,12 +67,17 @@ func (a *appraisal) tpmSet(at string, s *ReferenceSet) []attest.Check {
 			Got: "nothing", Want: "a certified one, since the set pins no attestation key",
 		})
 	}
-	checks = append(checks, a.boot(at, CodePCRValue, s.Boot, f.Boot)...)
-	if s.PCRs == nil {
-		return checks
+	checks = append(checks, a.boot(at, CodePCRValue, anchor, s.Boot, f.Boot)...)
+	return append(checks, a.registers(at, s.PCRs)...)
+}
+
+// registers compares those that a set names.
+func (a *appraisal) registers(at string, q *PCRs) (checks []attest.Check) {
+	if q == nil {
+		return nil
 	}
-	for _, i := range s.PCRs.indexes() {
-		checks = append(checks, a.register(fmt.Sprintf("%s.pcrs.values.%d", at, i), s.PCRs.Bank, i, s.PCRs.Values[i])...)
+	for _, i := range q.indexes() {
+		checks = append(checks, a.register(fmt.Sprintf("%s.pcrs.values.%d", at, i), q.Bank, i, q.Values[i])...)
 	}
 	return checks
 }
@@ -86,7 +91,7 @@ func (a *appraisal) register(field, bank string, index uint32, want [][]byte) []
 			values = append(values, q.Value)
 		}
 	}
-	name, anchor := fmt.Sprintf("pcr %d (%s)", index, bank), anchorOf(a.r.Level)
+	name, anchor := fmt.Sprintf("pcr %d (%s)", index, bank), a.quoteAnchor()
 	selected := attest.Check{
 		Code: CodePCRSelection, Name: name + " quoted", Anchor: anchor, Policy: a.p.where(field),
 		Got: fmt.Sprintf("%d times", len(values)), Want: "once", OK: len(values) == 1,

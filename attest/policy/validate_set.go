@@ -22,6 +22,9 @@ func (v *validator) set(s *ReferenceSet, at string) {
 		v.fault(at+".tee", quote(string(s.TEE)), "sev-snp, tdx, tpm2 or soft")
 		return
 	}
+	if s.PCRs != nil {
+		v.pcrs(s.PCRs, at+".pcrs")
+	}
 	if l := s.level(); len(v.p.Trust.Levels) > 0 && !v.p.accepts(l) {
 		v.fault(at+".tee", fmt.Sprintf("a set that proves %s", l), fmt.Sprintf("%s in trust.levels, or no such set", l))
 	}
@@ -37,6 +40,7 @@ func (v *validator) snpSet(s *ReferenceSet, at string) {
 		v.fault(at+".vmpl", strconv.Itoa(s.VMPL), "0 to 3")
 	}
 	v.snpMore(s, at)
+	v.boot(s, at+".boot")
 	v.foreign(at, s, attest.SEVSNP)
 }
 
@@ -71,7 +75,6 @@ func (v *validator) foreign(at string, s *ReferenceSet, kind attest.Type) {
 		{"min_guest_svn", m.MinGuestSVN != 0, attest.SEVSNP},
 		{"mitigations", m.Mitigations != 0, attest.SEVSNP},
 		{"platform", len(m.Platform) > 0, attest.SEVSNP},
-		{"pcrs", s.PCRs != nil, attest.TPM2},
 		{"ek", len(s.EK) > 0, attest.TPM2},
 		{"aks", len(s.AKs) > 0, attest.TPM2},
 		{"mrtd", len(t.MRTD) > 0, attest.TDX},
@@ -87,9 +90,6 @@ func (v *validator) foreign(at string, s *ReferenceSet, kind attest.Type) {
 		if f.set && f.of != kind {
 			v.fault(at+"."+f.name, "a field of "+string(f.of), fmt.Sprintf("no such field in a set for %s", s.TEE))
 		}
-	}
-	if s.Boot != nil && kind == attest.SEVSNP {
-		v.fault(at+".boot", "a field of tpm2 and tdx", fmt.Sprintf("no such field in a set for %s", s.TEE))
 	}
 }
 
@@ -124,9 +124,6 @@ func (v *validator) tpmSet(s *ReferenceSet, at string) {
 	v.boot(s, at+".boot")
 	if len(s.EK) == 0 && len(v.p.Trust.EKRoots) == 0 && len(s.AKs) == 0 {
 		v.fault(at+".ek", "nothing", "a pinned machine here, or a root in trust.ek_roots: else any program can pretend to be a TPM")
-	}
-	if s.PCRs != nil {
-		v.pcrs(s.PCRs, at+".pcrs")
 	}
 }
 

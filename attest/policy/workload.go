@@ -65,6 +65,9 @@ func (a *appraisal) logAnchor(register string) attest.Anchor {
 	if register == "none" {
 		return attest.AnchorAgentAsserted
 	}
+	if register == "pcr14" {
+		return a.quoteAnchor()
+	}
 	return anchorOf(a.r.Level)
 }
 
