@@ -25,7 +25,7 @@ func (o *options) add(cmd *cobra.Command) {
 	f.StringVar(&o.cfg.Storage, "storage", "fscrypt", "`KIND` of storage for pods at rest: fscrypt, tmpfs, or none (the disk's owner reads them)")
 	f.StringVar(&o.cfg.StorageSize, "storage-size", "", "`BYTES` that the storage may hold, such as 20Gi (default: half of the free disk, a quarter of the memory)")
 	f.StringVar(&o.cfg.TEE, "tee", "auto", "`KIND` of evidence: auto, sev-snp, tdx, tpm2, or soft (development, NOT SECURE)")
-	f.StringVar(&o.cfg.TPM, "tpm", providerd.DefaultTPM, "TPM 2.0 `DEVICE`, unix:SOCKET, or none; beside a confidential machine's reports it makes composite evidence")
+	f.StringVar(&o.cfg.TPM, "tpm", providerd.AutoTPM, "TPM 2.0 `DEVICE`, unix:SOCKET, none, or auto: /dev/tpmrm0, also beside a confidential machine's reports")
 	f.StringVar(&o.cfg.EKChainFile, "tpm-ek-chain", "", "`FILE` of certificates above the TPM's endorsement key (PEM), if the TPM stores none")
 	f.StringVar(&o.cfg.TPMBootLog, "tpm-boot-log", "", "`FILE` of the firmware's event log (default: the kernel's; none for unix:SOCKET)")
 	f.UintVar(&o.cfg.SEVVMPL, "sev-vmpl", 0, "privilege `LEVEL` that SEV-SNP reports are made for, 0 to 3")

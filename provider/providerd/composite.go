@@ -11,6 +11,8 @@ import (
 )
 
 const (
+	// AutoTPM is the word for the machine's own: [DefaultTPM].
+	AutoTPM = "auto"
 	// DefaultTPM is the kernel's TPM, with its resource manager.
 	DefaultTPM = "/dev/tpmrm0"
 	// NoTPM is the word for using none.
@@ -47,14 +49,22 @@ func (b *bound) DataKey(ctx context.Context) ([]byte, error) {
 	return b.Device.DataKey(ctx)
 }
 
-// namesTPM reports whether somebody chose the TPM, rather than it being the default.
-func (c Config) namesTPM() bool { return c.TPM != "" && c.TPM != DefaultTPM && c.TPM != NoTPM }
+// tpmPath is where the TPM is.
+func (c Config) tpmPath() string {
+	if c.TPM == "" || c.TPM == AutoTPM {
+		return DefaultTPM
+	}
+	return c.TPM
+}
 
-// binds reports whether a TPM belongs beside the reports of a kind. The default
-// one does where a confidential machine has it: a developer's own is nothing that
+// namesTPM reports whether somebody named the TPM, rather than taking what is there.
+func (c Config) namesTPM() bool { return c.TPM != "" && c.TPM != AutoTPM && c.TPM != NoTPM }
+
+// binds reports whether a TPM belongs beside the reports of a kind. One that
+// nobody named does where a confidential machine has it: a developer's own is nothing that
 // a software device should take.
 func (c Config) binds(kind attest.Type) bool {
-	return c.namesTPM() || kind != attest.Soft && hasTPM(c.TPM)
+	return c.namesTPM() || kind != attest.Soft && hasTPM(c.tpmPath())
 }
 
 // sealsWithTPM reports whether the TPM beside a report keeps the data key. Most
@@ -62,8 +72,8 @@ func (c Config) binds(kind attest.Type) bool {
 // named, by who knows it to be inside the guest. SEV-SNP derives a key of its own.
 func (c Config) sealsWithTPM(kind attest.Type) bool { return c.namesTPM() && kind != attest.SEVSNP }
 
-// bind puts the TPM beside a device of reports. One that was named has to work;
-// the default one may be another program's or have no keys.
+// bind puts the TPM beside a device of reports. One that was named has to work; any
+// other may be another program's or have no keys.
 func (s settings) bind(ctx context.Context, d *opened, err error) (*opened, error) {
 	if err != nil || !s.binds(d.Type()) {
 		return d, err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 
+	"apocryph/attest"
 	"apocryph/attest/device/collateral"
 	"apocryph/attest/policy"
 	"apocryph/manifest"
@@ -37,8 +38,9 @@ type Config struct {
 	Storage, StorageSize string
 	// TEE is "auto", "sev-snp", "tdx", "tpm2" or "soft".
 	TEE string
-	// TPM is a device path, "unix:SOCKET" or [NoTPM]. Beside a report's device it
-	// makes evidence composite: [DefaultTPM] where it is there, and any other always.
+	// TPM is a device path, "unix:SOCKET", [NoTPM] or [AutoTPM], also when empty.
+	// Beside a device of reports it makes evidence composite: one that is named
+	// always, the machine's own in a confidential machine that has it.
 	TPM string
 	// EKChainFile has the certificates between a TPM's endorsement key and its
 	// vendor's root (PEM), for a TPM that stores only the leaf; may be empty.
@@ -133,6 +135,9 @@ func (c Config) check() (settings, error) {
 	case "auto", "soft", "tpm2", "sev-snp", "tdx":
 	default:
 		faults = append(faults, status.Fault{Field: "tee", Got: fmt.Sprintf("%q", c.TEE), Want: "auto, sev-snp, tdx, tpm2 or soft"})
+	}
+	if c.TEE == string(attest.TPM2) && c.TPM == NoTPM {
+		faults = append(faults, status.Fault{Field: "tpm", Got: NoTPM, Want: "a TPM, for --tee tpm2"})
 	}
 	if s.Storage == "" {
 		s.Storage = string(vault.FSCrypt)

@@ -38,10 +38,10 @@ func openDevice(ctx context.Context, s settings) (*opened, error) {
 		switch {
 		case ok:
 			kind = string(t)
-		case hasTPM(s.TPM):
+		case hasTPM(s.tpmPath()):
 			kind = "tpm2"
 		default:
-			return nil, status.New(status.Unavailable, "provider.no_tee", "no device to attest with was found: neither an SEV-SNP or TDX guest's, nor a TPM 2.0 at %s", s.TPM).
+			return nil, status.New(status.Unavailable, "provider.no_tee", "no device to attest with was found: neither an SEV-SNP or TDX guest's, nor a TPM 2.0 at %s", s.tpmPath()).
 				WithHint("`provider doctor` looks closer; --tee soft uses a software device that proves nothing and is for development only")
 		}
 	}
@@ -92,13 +92,13 @@ func (s settings) tpm(ctx context.Context) (*tpm.Device, error) {
 	if err := os.MkdirAll(tpmLockDir, 0o711); err != nil {
 		return nil, fmt.Errorf("making the directory of locks: %w", err)
 	}
-	return tpm.Open(ctx, tpm.Config{Path: s.TPM, StateDir: dir, LockDir: tpmLockDir, EKChain: s.ekChain, BootLog: s.bootLog()})
+	return tpm.Open(ctx, tpm.Config{Path: s.tpmPath(), StateDir: dir, LockDir: tpmLockDir, EKChain: s.ekChain, BootLog: s.bootLog()})
 }
 
 // bootLog is the file of the event log that belongs to the TPM: an emulator's
 // has to be named, for the machine's own would be another TPM's.
 func (s settings) bootLog() string {
-	if s.TPMBootLog == "" && !strings.HasPrefix(s.TPM, "unix:") {
+	if s.TPMBootLog == "" && !strings.HasPrefix(s.tpmPath(), "unix:") {
 		return tpm.BootLog
 	}
 	return s.TPMBootLog

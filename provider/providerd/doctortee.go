@@ -29,12 +29,13 @@ func checkTEE(cfg Config) []Diagnosis {
 		switch {
 		case ok:
 			kind = t
-		case hasTPM(cfg.TPM):
+		case hasTPM(cfg.tpmPath()):
 			kind = attest.TPM2
 		}
 	}
 	snp, tdx := diagnoseSNP(cfg, found), diagnoseTDX(cfg, found)
-	tpms := diagnoseTPM(cfg, kind == attest.TPM2)
+	beside := kind != attest.TPM2 && kind != "auto" && cfg.binds(kind)
+	tpms := diagnoseTPM(cfg, kind == attest.TPM2 || beside)
 	chosen := map[attest.Type]bool{attest.SEVSNP: snp.OK, attest.TDX: tdx.OK, attest.TPM2: tpms[0].OK}
 	out := []Diagnosis{diagnoseChoice(cfg, kind, chosen)}
 	for t, d := range map[attest.Type]*Diagnosis{attest.SEVSNP: &snp, attest.TDX: &tdx} {
@@ -42,8 +43,12 @@ func checkTEE(cfg Config) []Diagnosis {
 		d.OK = d.OK || t != kind
 	}
 	out = append(out, snp, tdx)
+	if beside {
+		tpms[0] = diagnoseBound(cfg, kind, tpms[0])
+	}
 	for _, d := range tpms {
-		d.OK = d.OK || kind != attest.TPM2
+		// The default TPM is not missed where it does not work.
+		d.OK = d.OK || kind != attest.TPM2 && !(beside && cfg.namesTPM())
 		out = append(out, d)
 	}
 	if kind == attest.SEVSNP || kind == attest.TDX {
@@ -142,12 +147,16 @@ func reports(f tsm.Found) string {
 // diagnoseTPM looks at the device, then at the firmware's log.
 func diagnoseTPM(cfg Config, wanted bool) []Diagnosis {
 	d := Diagnosis{Name: "tpm2"}
-	if !hasTPM(cfg.TPM) {
-		d.Found = "no TPM 2.0 at " + cfg.TPM
+	if cfg.TPM == NoTPM {
+		d.Found, d.Do = "none is to be used", "name one with --tpm, if this machine has it and you want it"
+		return []Diagnosis{d}
+	}
+	if !hasTPM(cfg.tpmPath()) {
+		d.Found = "no TPM 2.0 at " + cfg.tpmPath()
 		d.Do = "give the virtual machine a vTPM, enable the TPM in the firmware's setup, or name another with --tpm"
 		return []Diagnosis{d}
 	}
-	d.Found = "a TPM at " + cfg.TPM
+	d.Found = "a TPM at " + cfg.tpmPath()
 	if err := lookAtTPM(cfg); status.ReasonOf(err) == "tpm.in_use" {
 		d.OK, d.Found = true, d.Found+", used by a provider that runs"
 	} else if err != nil {
@@ -183,7 +192,15 @@ func diagnoseTPM(cfg Config, wanted bool) []Diagnosis {
 }
 
 // lookAtTPM opens a TPM and reads its identity, and leaves nothing behind.
-func lookAtTPM(cfg Config) (err error) {
+func lookAtTPM(cfg Config) error {
+	return withTPM(cfg, func(ctx context.Context, d *tpm.Device) error {
+		_, err := d.Identity(ctx)
+		return err
+	})
+}
+
+// withTPM opens the TPM for a look.
+func withTPM(cfg Config, look func(context.Context, *tpm.Device) error) (err error) {
 	locks := tpmLockDir
 	if _, err := os.Stat(locks); err != nil {
 		// No provider has run since the boot.
@@ -194,13 +211,12 @@ func lookAtTPM(cfg Config) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), tpmPatience)
 	defer cancel()
-	d, err := tpm.Open(ctx, tpm.Config{Path: cfg.TPM, StateDir: cfg.DataDir, LockDir: locks})
+	d, err := tpm.Open(ctx, tpm.Config{Path: cfg.tpmPath(), StateDir: cfg.DataDir, LockDir: locks})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	_, err = d.Identity(ctx)
-	return err
+	return look(ctx, d)
 }
 
 // diagnoseCollateral says how old what vendors said is.

@@ -88,7 +88,8 @@ func TestDoctorTEE(t *testing.T) {
 		"another platform": {tee: "auto", machine: Machine{Reports: platform("arm_cca_guest", none)}, want: map[string]string{
 			"tee": "FAIL no device", "sev-snp": `ok "arm_cca_guest"`,
 		}},
-		"soft": {tee: "soft", want: map[string]string{"tee": "ok NOT SECURE"}},
+		"soft":              {tee: "soft", want: map[string]string{"tee": "ok NOT SECURE"}},
+		"no TPM to be used": {tee: "soft", change: func(c *Config) { c.TPM = NoTPM }, want: map[string]string{"tpm2": "ok none is to be used|--tpm"}},
 		"no TPM where one is wanted": {tee: "tpm2", want: map[string]string{
 			"tee": "FAIL tpm2 cannot be used", "tpm2": "FAIL no TPM 2.0 at|--tpm",
 		}},
