@@ -55,6 +55,7 @@ var homes = map[string][]string{
 	"github.com/google/go-sev-guest":         {"attest/verify", "attest/device/soft", "attest/device/tsm"},
 	"github.com/google/go-configfs-tsm":      {"attest/device/tsm"},
 	"github.com/google/go-tdx-guest":         {"attest/verify"},
+	"golang.org/x/crypto/acme":               {"provider/certs"},
 	"modernc.org/sqlite":                     {"provider/store"},
 	"github.com/spf13/cobra":                 {"cmd/internal/cli", "cmd/provider", "cmd/publisher"},
 	"github.com/vbauerster/mpb/v8":           {"cmd/internal/cli"},

@@ -46,6 +46,10 @@ func New(now func() time.Time) (*Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the ingress's key: %w", err)
 	}
+	return ringOf(key, now)
+}
+
+func ringOf(key *ecdsa.PrivateKey, now func() time.Time) (*Keyring, error) {
 	public, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		return nil, fmt.Errorf("encoding the ingress's key: %w", err)
