@@ -54,6 +54,8 @@ type Config struct {
 	// is shown there.
 	ListenTLS    string
 	Certificates Certificates
+	// Challenges are answered for authorities; nil for none.
+	Challenges Challenges
 	// Domain is the parent of generated hosts, such as "localhost".
 	Domain string
 	// Ports is the range of mapped TCP and UDP ports, both ends included.
