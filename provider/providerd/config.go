@@ -1,6 +1,7 @@
 package providerd
 
 import (
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -61,6 +62,8 @@ type Config struct {
 	Ingress, Domain string
 	// IngressTLS is the address of HTTPS; empty means none.
 	IngressTLS string
+	// ACME is who signs the certificates of HTTPS.
+	ACME ACME
 	// Ports is the range of mapped ports, "FIRST-LAST".
 	Ports string
 	// CustomHosts are patterns of host names that publishers may bring.
@@ -106,6 +109,8 @@ type settings struct {
 	storageSize int64
 	// ekChain is DER, the leaf's issuer first.
 	ekChain [][]byte
+	// acmeRoots is nil for the system's.
+	acmeRoots *x509.CertPool
 }
 
 // runDir is where what may vanish at a reboot lives; socket paths are short.
@@ -167,6 +172,7 @@ func (c Config) check() (settings, error) {
 	if c.SEVVMPL > 3 {
 		faults = append(faults, status.Fault{Field: "sev-vmpl", Got: fmt.Sprint(c.SEVVMPL), Want: "0 to 3"})
 	}
+	faults = append(faults, c.ACME.faults(c.IngressTLS)...)
 	// The parts look at what is theirs before anything is opened.
 	faults = append(faults, faultsOf(s.network(nil).Check())...)
 	if _, err := ingress.New(s.ingress()); err != nil {
@@ -213,6 +219,10 @@ func (c Config) check() (settings, error) {
 		if len(s.ekChain) == 0 {
 			return s, status.New(status.InvalidArgument, "provider.ek_chain", "%s has no PEM certificate", c.EKChainFile)
 		}
+	}
+	var err error
+	if s.acmeRoots, err = c.ACME.roots(); err != nil {
+		return s, err
 	}
 	if len(s.APISockets) == 0 {
 		s.APISockets = []string{filepath.Join(s.DataDir, "api.sock")}

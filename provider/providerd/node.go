@@ -22,7 +22,6 @@ import (
 	"apocryph/p2p/discovery"
 	"apocryph/p2p/lifecycle"
 	"apocryph/provider"
-	"apocryph/provider/certs"
 	"apocryph/provider/containerd"
 	"apocryph/provider/httpapi"
 	"apocryph/provider/images"
@@ -112,7 +111,9 @@ func (n *Node) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	err = n.start(ctx, st, parts{key: key, device: tee.Device, db: opened.db, disk: disk, volumes: opened.volumes, pods: pods, epoch: epoch})
+	err = n.start(ctx, st, parts{
+		key: key, device: tee.Device, db: opened.db, disk: disk, volumes: opened.volumes, pods: pods, epoch: epoch, ingressKey: opened.ingressKey,
+	})
 	if err != nil {
 		return err
 	}
@@ -125,6 +126,8 @@ type unsealed struct {
 	// volumes is nil without storage for them.
 	volumes *persistent
 	logKey  []byte
+	// ingressKey seals what the ingress keeps.
+	ingressKey []byte
 }
 
 // openStore opens the store, volumes and the pod log's key with the data key of
@@ -142,6 +145,9 @@ func openStore(ctx context.Context, s settings, device provider.Device, disk *st
 	defer clear(storeKey)
 	var out unsealed
 	if out.logKey, err = logKey(dataKey); err != nil {
+		return nil, err
+	}
+	if out.ingressKey, err = ingressKey(dataKey); err != nil {
 		return nil, err
 	}
 	if disk != nil {
@@ -169,6 +175,8 @@ type parts struct {
 	volumes *persistent
 	pods    provider.PodLog
 	epoch   []byte
+	// ingressKey seals what the ingress keeps.
+	ingressKey []byte
 }
 
 // start brings up the components in the order of their needs.
@@ -205,20 +213,22 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 		rt = &Runtime{Runtime: c, Instances: c, Logs: c, Volumes: c}
 	}
 	frontDoor := n.set.ingress()
-	var tlsKey []byte
-	if frontDoor.ListenTLS != "" {
-		ring, err := certs.New(n.set.Now)
-		if err != nil {
-			return err
-		}
-		frontDoor.Certificates, tlsKey = ring, ring.KeyDigest()
+	tls, err := n.certificates(o.ingressKey)
+	if err != nil {
+		return err
 	}
+	frontDoor.Certificates, frontDoor.Challenges = tls.shown, tls.challenges
 	in, err := ingress.New(frontDoor)
 	if err != nil {
 		return err
 	}
 	if err := st.Start(ctx, "ingress", in.Ready(), in.Run); err != nil {
 		return err
+	}
+	if tls.run != nil {
+		if err := st.Start(ctx, "certificates", nil, func(ctx context.Context) error { return tls.run(ctx, in) }); err != nil {
+			return err
+		}
 	}
 	machine, err := inventory.Inspect(inventory.InspectConfig{DataDir: n.set.DataDir})
 	if err != nil {
@@ -242,7 +252,7 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 		return err
 	}
 	svc, err := provider.New(provider.Config{
-		Peer: []byte(network.ID()), Version: n.set.Version, Store: o.db, BootEpoch: o.epoch, IngressTLSKey: tlsKey, Log: o.pods, Setup: setup,
+		Peer: []byte(network.ID()), Version: n.set.Version, Store: o.db, BootEpoch: o.epoch, IngressTLSKey: tls.key, Log: o.pods, Setup: setup,
 		Tree: o.db.Log(), Heads: store.NewHeadFile(filepath.Join(n.set.DataDir, "transparency.head")),
 		Runtime: rt, Instances: rt, Volumes: rt, Logs: rt,
 		Images: images.New(blocks), Capacity: stock, Charges: stock, Names: in, Routes: in, Device: o.device,
