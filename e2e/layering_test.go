@@ -33,7 +33,7 @@ var layers = map[string]int{
 	"provider": 6, "publisher": 6, "provider/containerd/attendant": 1, "provider/containerd/attendant/apocryph-attendant": 2,
 	"provider/inventory": 7, "provider/containerd": 7, "provider/runtimetest": 7, "provider/images": 7,
 	"provider/store": 7, "provider/ingress": 7, "provider/vault": 7, "provider/peerapi": 7, "provider/httpapi": 7,
-	"provider/measure": 7, "provider/certs": 7,
+	"provider/measure": 7, "provider/certs": 7, "provider/certs/acmetest": 1,
 	"publisher/images": 7, "publisher/seal": 7, "publisher/state": 7, "publisher/peerclient": 7,
 	"provider/providerd": 8, "publisher/publisherd": 8,
 	"cmd/internal/cli": 9,
