@@ -76,6 +76,8 @@ func (w *world) open() {
 		w.t.Fatal(err)
 	}
 	w.a = a
+	// The authority of tests is not busy.
+	a.acme.RetryBackoff = func(int, *http.Request, *http.Response) time.Duration { return 0 }
 	w.t.Cleanup(a.transport.CloseIdleConnections)
 }
 
