@@ -8,4 +8,13 @@
 // asks for it; browsers warn of them, verifiers that look at evidence do not.
 //
 // The key is ECDSA on P-256, made at each start, and never leaves the process.
+//
+// [Authority] has certificates signed that browsers trust, by a client of ACME
+// (RFC 8555) with challenges of type http-01, which the ingress answers. Since
+// authorities limit how often they sign, the key has to outlive the process
+// then: it is sealed (AES-256-GCM) with a key that only this measured state of
+// the machine has, as is the key of the account. Orders are one at a time,
+// for hosts of running pods alone, bounded in an hour and, after a failure, per
+// host. The authority is a stranger: its answers are bounded, and a certificate
+// is shown only if it is for our key and the host.
 package certs
