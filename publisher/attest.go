@@ -132,6 +132,10 @@ func (s *Service) attestOnce(ctx context.Context, t Target, p *policy.Policy, pu
 			s.log.Warn("an activation is not remembered and will be asked for again", "err", err)
 		}
 	}
+	// Behind the checks of the quote, and before the policy decides on all of them.
+	if err := s.followCounters(ctx, t.ID, result); err != nil {
+		return out, err
+	}
 	if out.tree, err = s.followLog(ctx, t.ID, result, got.Tree, seen); err != nil {
 		return out, err
 	}

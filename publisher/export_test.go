@@ -5,3 +5,6 @@ var ReadSecrets = readSecrets
 
 // Answers waits until one endpoint answers.
 var Answers = answers
+
+// FollowCounters is followCounters.
+var FollowCounters = (*Service).followCounters

@@ -20,6 +20,7 @@ type Config struct {
 	Pods       Pods
 	Apps       Apps
 	Machines   Machines
+	Counters   Counters
 	Keys       ReceiptKeys
 	Policies   Policies
 	Logs       Logs

@@ -15,7 +15,7 @@ import (
 func handmade(s *publisherd.Session, providers publisher.Providers) *publisher.Service {
 	return publisher.New(publisher.Config{
 		Peer: []byte(s.Peer()), Resolver: references{}, Sealer: sealer{s.Images}, Content: s.Images, Finder: nobody{}, Connection: connection{s},
-		Providers: providers, Codec: s.Pods, Pods: s.Pods, Apps: s.State, Machines: s.State.Machines(), Keys: s.State.ReceiptKeys(), Policies: s.State, Logs: s.State.Logs(), Now: time.Now,
+		Providers: providers, Codec: s.Pods, Pods: s.Pods, Apps: s.State, Machines: s.State.Machines(), Keys: s.State.ReceiptKeys(), Counters: s.State.Counters(), Policies: s.State, Logs: s.State.Logs(), Now: time.Now,
 	})
 }
 
