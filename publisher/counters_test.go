@@ -58,8 +58,10 @@ func TestFollowCounters(t *testing.T) {
 		"restarts put back": {{"p", tpmResult("ak", "monday", 3, 5), "new"}, {"p", tpmResult("ak", "monday", 3, 4), "denied"}},
 		"reset in one boot": {{"p", tpmResult("ak", "monday", 3, 0), "new"}, {"p", tpmResult("ak", "monday", 4, 0), "denied"}},
 		"refused for good": {
-			{"p", tpmResult("ak", "monday", 3, 0), "new"}, {"p", tpmResult("ak", "sunday", 1, 0), "denied"},
-			{"p", tpmResult("ak", "sunday", 2, 0), "denied"}, {"p", tpmResult("ak", "tuesday", 4, 0), "ok"},
+			{"p", tpmResult("ak", "monday", 3, 0), "new"},
+			{"p", tpmResult("ak", "sunday", 1, 0), "denied"},
+			{"p", tpmResult("ak", "sunday", 2, 0), "denied"},
+			{"p", tpmResult("ak", "tuesday", 4, 0), "ok"},
 		},
 		"no TPM": {{"p", &attest.Result{Claims: &attest.Claims{}}, "new"}},
 	} {

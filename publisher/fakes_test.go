@@ -104,6 +104,8 @@ type world struct {
 	// onSeal runs while an image is sealed.
 	onSeal func()
 	events []publisher.Event
+	// follow is the log stream of every pod; nil for an empty one.
+	follow func(context.Context, func(publisher.LogLine) error) error
 }
 
 // fake is a provider.
@@ -449,8 +451,11 @@ func (p pods) PodStatus(ctx context.Context, at publisher.ProviderID, name strin
 
 func (pods) DeletePod(context.Context, publisher.ProviderID, string, bool) error { return nil }
 
-func (pods) FollowLogs(context.Context, publisher.ProviderID, publisher.LogQuery, func(publisher.LogLine) error) error {
-	return nil
+func (p pods) FollowLogs(ctx context.Context, _ publisher.ProviderID, _ publisher.LogQuery, fn func(publisher.LogLine) error) error {
+	if p.w.follow == nil {
+		return nil
+	}
+	return p.w.follow(ctx, fn)
 }
 
 // policies are those that were used, by scope.

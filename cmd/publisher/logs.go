@@ -20,7 +20,11 @@ func newLogs(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "logs APP", Short: "Show what an app wrote",
 		Long: `Show what an app wrote: its standard output on standard output, its standard error
-on standard error. With several containers each line begins with its container.`,
+on standard error. With several containers each line begins with its container.
+
+While -f follows, the provider is verified again whenever its verdict expires,
+against the policy of the last deploy, where there was one from here. Exit code 12
+when it is not affirmed any more.`,
 		Example:           "  publisher logs shop --tail 100\n  publisher logs -f shop -c web\n  publisher logs shop --since 10m --json",
 		ValidArgsFunction: g.completeApps,
 	}
@@ -40,7 +44,7 @@ on standard error. With several containers each line begins with its container.`
 				q.Since = time.Now().Add(-since)
 			}
 			prefix, lines := container == "" && len(app.Images) > 1, 0
-			err := s.Pods.FollowLogs(ctx, app.Provider.ID, q, func(l publisher.LogLine) error {
+			err := s.FollowLogs(ctx, app, q, func(l publisher.LogLine) error {
 				lines++
 				return g.printLine(l, prefix)
 			})

@@ -18,17 +18,40 @@ import (
 
 func newStatus(g *globals) *cobra.Command {
 	var provider, receipt string
+	var w watching
 	cmd := &cobra.Command{
 		Use: "status APP", Short: "Show how an app is doing",
 		Long: `Show how an app is doing, by the word of its provider. The verdict is that of the
 last deploy, and so is the receipt: what the provider signed with its attested key
-about the pod, and what deploy verified.`,
-		Example:           "  publisher status shop\n  publisher status shop --json\n  publisher status shop --receipt shop.receipt",
+about the pod, and what deploy verified.
+
+With --watch the provider is verified now, whenever the verdict expires and after
+each interval, and each change is a line: the verdict, the machine's boot, level,
+platform and measurement, the policy's file, the pod's state and revision. It ends
+with exit code 12 when the policy does not affirm the provider any more. A provider
+that does not answer is tried again until it does.`,
+		Example:           "  publisher status shop\n  publisher status shop --json\n  publisher status shop --watch --interval 5m\n  publisher status shop --receipt shop.receipt",
 		ValidArgsFunction: g.completeApps,
 	}
 	cmd.Flags().StringVar(&provider, "provider", "", "`PROVIDER` that has the app, where several have one of this name")
 	cmd.Flags().StringVar(&receipt, "receipt", "", "`FILE` to write the receipt of the last deploy to, which must not exist")
+	addWatch(cmd, &w)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := w.check(cmd); err != nil {
+			return err
+		}
+		if w.on {
+			return g.online(cmd.Context(), false, func(ctx context.Context, s *publisherd.Session) error {
+				app, err := g.locate(ctx, s, args[0], provider)
+				if err != nil {
+					return err
+				}
+				if err := writeReceipt(app, receipt); err != nil {
+					return err
+				}
+				return g.watch(ctx, s, app, &w)
+			})
+		}
 		return g.at(cmd, args[0], provider, func(ctx context.Context, s *publisherd.Session, app publisher.App) error {
 			pods, err := s.Pods.PodStatus(ctx, app.Provider.ID, app.Name)
 			if err != nil {
@@ -65,30 +88,37 @@ func writeReceipt(app publisher.App, path string) error {
 
 func digestOf(p publisher.PodStatus) string { return "sha256:" + hex.EncodeToString(p.ManifestDigest) }
 
-// setStatus is the object of --json: that of deploy, and how the pod is now.
 func (g *globals) setStatus(app publisher.App, p publisher.PodStatus) {
-	type container struct {
-		Name     string `json:"name"`
-		Replica  uint32 `json:"replica"`
-		State    string `json:"state"`
-		Restarts uint32 `json:"restarts"`
-		ExitCode int32  `json:"exit_code"`
-		ImageID  string `json:"image_id"`
-		Reason   string `json:"reason,omitempty"`
-	}
+	g.app.Result(statusOf(app, p))
+}
+
+type statusContainer struct {
+	Name     string `json:"name"`
+	Replica  uint32 `json:"replica"`
+	State    string `json:"state"`
+	Restarts uint32 `json:"restarts"`
+	ExitCode int32  `json:"exit_code"`
+	ImageID  string `json:"image_id"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// statusFields is the object of --json: that of deploy, and how the pod is now.
+type statusFields struct {
+	appFields
+	State      string            `json:"state"`
+	Reason     string            `json:"reason"`
+	Containers []statusContainer `json:"containers"`
+	Created    time.Time         `json:"created"`
+	Updated    time.Time         `json:"updated"`
+}
+
+func statusOf(app publisher.App, p publisher.PodStatus) statusFields {
 	app.PodID, app.Revision, app.ManifestDigest, app.Endpoints = p.PodID, p.Revision, digestOf(p), p.Endpoints
-	out := struct {
-		appFields
-		State      string      `json:"state"`
-		Reason     string      `json:"reason"`
-		Containers []container `json:"containers"`
-		Created    time.Time   `json:"created"`
-		Updated    time.Time   `json:"updated"`
-	}{fieldsOf(app), p.State, p.Reason, []container{}, p.Created, p.Updated}
+	out := statusFields{fieldsOf(app), p.State, p.Reason, []statusContainer{}, p.Created, p.Updated}
 	for _, c := range p.Containers {
-		out.Containers = append(out.Containers, container{c.Name, c.Replica, c.State, c.Restarts, c.ExitCode, c.ImageID, c.Reason})
+		out.Containers = append(out.Containers, statusContainer{c.Name, c.Replica, c.State, c.Restarts, c.ExitCode, c.ImageID, c.Reason})
 	}
-	g.app.Result(out)
+	return out
 }
 
 func (g *globals) printStatus(app publisher.App, p publisher.PodStatus) error {
