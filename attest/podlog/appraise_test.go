@@ -274,3 +274,21 @@ func decides(t *testing.T, s *scene, code string) {
 		}
 	}
 }
+
+// TestTDBesideATPM: a TD's own register counts, whatever its TPM has.
+func TestTDBesideATPM(t *testing.T) {
+	s := set(t, "tdx", story())
+	s.result.TPM = set(t, "tpm2", story()).result.TPM
+	s.result.TPM.PCRs[1].Value = h256([]byte("the hypervisor's"))
+	s.result.Checks[0].Anchor = attest.AnchorVTPMHardware
+	checks, _ := Appraise(s.result, s.shown, s.want)
+	for _, c := range checks {
+		if !c.OK || c.Anchor != attest.AnchorHardware {
+			t.Errorf("got %+v", c)
+		}
+	}
+	s.result.Claims.Register = RegisterPCR
+	if checks, _ := Appraise(s.result, s.shown, s.want); len(checks) != 1 || checks[0].OK {
+		t.Errorf("a TPM's register: got %+v", checks)
+	}
+}
