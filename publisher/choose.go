@@ -194,10 +194,10 @@ func price(c *choice) *big.Rat {
 const claimsMargin = time.Minute
 
 // renew attests a provider again where sealing the images took so long that its
-// claims or its reservation ended.
+// claims, the verdict, which a policy may let end earlier, or its reservation ended.
 func (s *Service) renew(ctx context.Context, req DeployRequest, c *choice) error {
 	now := s.cfg.Now()
-	if now.Add(claimsMargin).Before(c.attested.Result.Claims.ExpiresAt) {
+	if now.Add(claimsMargin).Before(c.attested.Result.Claims.ExpiresAt) && now.Before(c.attested.Verdict.ExpiresAt) {
 		c.reserved = c.reserved && now.Before(c.attested.Offer.NotAfter)
 		return nil
 	}

@@ -426,9 +426,9 @@ func TestUpdate(t *testing.T) {
 // fresh evidence.
 func TestSlowSealing(t *testing.T) {
 	for _, c := range []struct {
-		took             time.Duration
+		took, maxAge     time.Duration
 		attests, reserve int
-	}{{time.Minute, 1, 0}, {6 * time.Minute, 1, 1}, {time.Hour, 2, 0}} {
+	}{{time.Minute, 10 * time.Minute, 1, 0}, {6 * time.Minute, 10 * time.Minute, 1, 1}, {time.Hour, 10 * time.Minute, 2, 0}, {time.Minute, 30 * time.Second, 2, 0}} {
 		w := newWorld(t)
 		p := w.provider("p")
 		sealed, attested := make(chan struct{}), make(chan struct{})
@@ -439,6 +439,7 @@ func TestSlowSealing(t *testing.T) {
 		}
 		w.Config.Connection = connectionAfter{w, sealed}
 		req := w.request(to(p))
+		req.Policy.Freshness.MaxAge = c.maxAge
 		report := req.Report
 		req.Report = func(e publisher.Event) {
 			if e.Event == "verdict" && p.nonces == 1 {

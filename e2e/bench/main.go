@@ -41,6 +41,7 @@ var groups = []group{
 	{"warm", (*bench).warm},
 	{"cold", (*bench).coldDeploy},
 	{"attest", (*bench).attest},
+	{"verify", (*bench).verify},
 	{"size", (*bench).size},
 	{"memory", (*bench).memory},
 }

@@ -23,7 +23,7 @@ import (
 
 // crowd is how many publishers come at once: four times as many as calls are
 // served at once and twice as many as are refused politely. Each is a libp2p
-// host of its own; `make bench` does the same with 1,000.
+// host of its own.
 const crowd = 256
 
 // walkIn makes the smallest host there is and connects it.
