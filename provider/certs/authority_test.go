@@ -262,7 +262,11 @@ func TestMeasuredState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range [][]byte{w.a.ring.key.D.Bytes(), []byte("account")} {
+	scalar, err := w.a.ring.key.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range [][]byte{scalar, []byte("account")} {
 		if bytes.Contains(sealed, secret) {
 			t.Errorf("%x is on the disk in plain", secret)
 		}
