@@ -199,12 +199,21 @@ func (f *fetch) run(ctx context.Context) {
 	f.s.mu.Lock()
 	delete(f.s.fetches, f.req.Digest)
 	f.s.mu.Unlock()
+	// The last report comes before anybody is told that it is here.
+	f.mu.Lock()
+	p, reports := f.progress(begun), slices.Clone(f.reports)
+	f.mu.Unlock()
+	if err == nil {
+		for _, r := range reports {
+			r(p)
+		}
+	}
 	f.mu.Lock()
 	f.err, f.done = err, err == nil
 	if f.refs == 0 && f.file != nil {
 		_ = f.file.Close() // nobody reads it, and what was written is synced or incomplete
 	}
-	p, reports := f.progress(begun), slices.Clone(f.reports)
+	late := slices.Clone(f.reports[len(reports):])
 	f.changed.Broadcast()
 	f.mu.Unlock()
 	close(f.ended)
@@ -212,7 +221,7 @@ func (f *fetch) run(ctx context.Context) {
 		f.s.log.Debug("blob fetch failed", "cid", f.req.CID, "error", err)
 		return
 	}
-	for _, r := range reports {
+	for _, r := range late {
 		r(p)
 	}
 }
