@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -177,18 +176,15 @@ func (s *Service) fail(ctx context.Context, p *pod, rec Record, m *manifest.Mani
 		return err
 	}
 	defer p.yield()
-	err = s.advance(ctx, p, rec.Revision, func(r *Record) {
+	return s.advance(ctx, p, rec.Revision, func(r *Record) {
 		p.failure = public
 		r.State, r.Reason = StateFailed, public.Detail
 		r.Manifest, r.Keys, r.Secrets, r.Obsolete = nil, nil, nil, nil
+		// Before anybody is told, who may ask for the place at once; and also
+		// where the disk is too full to store it.
+		s.cfg.Routes.Withdraw(rec.ID)
+		s.cfg.Capacity.Release(rec.ID)
 	})
-	if errors.Is(err, errOvertaken) {
-		return err
-	}
-	// Also where the disk is too full to store it.
-	s.cfg.Routes.Withdraw(rec.ID)
-	s.cfg.Capacity.Release(rec.ID)
-	return err
 }
 
 // lastLines are the last lines that an app wrote; what cannot be read is left out.
