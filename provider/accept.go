@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"apocryph/manifest"
 	"apocryph/manifest/offer"
@@ -14,7 +15,7 @@ import (
 // A create is stored first and brought up then. An update is prepared first
 // (fetched, unpacked, its keys proven) while the old revision serves, so that
 // an order which cannot work leaves the running revision alone.
-func (s *Service) accept(ctx context.Context, want Record, m *manifest.Manifest, op Operation, order opened, report func(Progress)) (p *pod, revision uint64, err error) {
+func (s *Service) accept(ctx context.Context, want Record, m *manifest.Manifest, op Operation, order opened, report func(Progress)) (*pod, uint64, error) {
 	s.mu.Lock()
 	if s.spawn == nil {
 		s.mu.Unlock()
@@ -43,15 +44,62 @@ func (s *Service) accept(ctx context.Context, want Record, m *manifest.Manifest,
 	if !acquired {
 		return nil, 0, status.New(status.Conflict, "pod.busy", "another request is changing pod %q", want.Name).WithRetryAfter(retrySoon)
 	}
-	defer p.yield()
-	revision, err = s.place(ctx, p, want, m, op, order, report)
-	s.forget(p)
-	return p, revision, err
+	type outcome struct {
+		revision uint64
+		err      error
+	}
+	placed := make(chan outcome, 1)
+	heard := newHearing(report)
+	s.mu.Lock()
+	work := s.work
+	if work != nil {
+		work(func(run context.Context) {
+			revision, err := s.place(run, ctx, p, want, m, op, order, heard.report)
+			s.forget(p)
+			p.yield()
+			placed <- outcome{revision, err}
+		})
+	}
+	s.mu.Unlock()
+	if work == nil {
+		p.yield()
+		return nil, 0, status.New(status.Unavailable, "provider.starting", "this provider is starting or stopping").WithRetryAfter(retrySoon)
+	}
+	select {
+	case o := <-placed:
+		return p, o.revision, o.err
+	case <-ctx.Done():
+		heard.end()
+		return nil, 0, ctx.Err()
+	}
+}
+
+// hearing hands on progress until its listener has left.
+type hearing struct {
+	mu sync.Mutex // guards to, and is held while it is called
+	to func(Progress)
+}
+
+func newHearing(to func(Progress)) *hearing { return &hearing{to: to} }
+
+func (h *hearing) report(p Progress) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.to != nil {
+		h.to(p)
+	}
+}
+
+func (h *hearing) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.to = nil
 }
 
 // place checks an order against the pod that exists and makes it the current
-// revision, whose number it returns.
-func (s *Service) place(ctx context.Context, p *pod, want Record, m *manifest.Manifest, op Operation, order opened, report func(Progress)) (uint64, error) {
+// revision, whose number it returns. ctx is the service's: a caller who leaves
+// ends it only while the order's images are being fetched from him.
+func (s *Service) place(ctx, caller context.Context, p *pod, want Record, m *manifest.Manifest, op Operation, order opened, report func(Progress)) (uint64, error) {
 	have := p.record()
 	if have.Revision > 0 && have.RequestID == want.RequestID {
 		return have.Revision, nil // placed by the same request, on another stream
@@ -91,7 +139,7 @@ func (s *Service) place(ctx context.Context, p *pod, want Record, m *manifest.Ma
 	}
 	err = s.announceOrder(ctx, p, want, m, order.claims)
 	if err == nil {
-		err = s.adopt(ctx, p, have, want, m, report)
+		err = s.adopt(ctx, caller, p, have, want, m, report)
 	}
 	if err != nil {
 		s.uncharge(have)
@@ -137,33 +185,50 @@ func (s *Service) claimNames(r *Record) {
 	r.Endpoints = endpoints
 }
 
-// adopt makes want the pod's record.
-func (s *Service) adopt(ctx context.Context, p *pod, have, want Record, m *manifest.Manifest, report func(Progress)) error {
+// adopt makes want the pod's record. A revision that serves goes on until the
+// new one is healthy beside it, or, where both cannot run, until all that the
+// new one needs is here.
+func (s *Service) adopt(ctx, caller context.Context, p *pod, have, want Record, m *manifest.Manifest, report func(Progress)) error {
 	if err := s.logRelease(ctx, &want); err != nil {
 		return err
 	}
 	// A locked pod, too, stays as it is for an order that cannot work.
 	alive := have.State == StateRunning || have.State == StateWaitingForKeys
 	if alive {
-		if err := s.prepare(ctx, p, want, m, report); err != nil {
+		fetching, cancel := context.WithCancel(ctx)
+		stop := context.AfterFunc(caller, cancel)
+		err := s.prepare(fetching, p, want, m, report)
+		stop()
+		cancel()
+		if err != nil {
 			return errors.Join(err, s.discard(ctx, want, m.Replicas.Min))
 		}
 	}
+	rolling := false
 	if have.Revision > 0 && have.State != StateFailed {
 		old, err := manifest.Unmarshal(have.Manifest)
 		if have.Locked {
 			left, err := s.leftOf(ctx, have)
 			if err != nil {
-				return err
+				return errors.Join(err, s.discard(ctx, want, m.Replicas.Min))
 			}
 			want.Obsolete = append(want.Obsolete, left...)
 		} else if err == nil {
 			for n := range old.Replicas.Min {
 				want.Obsolete = append(want.Obsolete, instanceID(have.ID, have.Revision, n))
 			}
+			rolling = have.State == StateRunning && s.beside(ctx, have, old, m)
 		}
 	}
-	err := s.update(ctx, p, func(r *Record) { *r = want })
+	var err error
+	if rolling {
+		err = s.roll(ctx, p, have, want, m, report)
+	} else {
+		err = s.update(ctx, p, func(r *Record) { *r = want })
+	}
+	if err != nil && rolling {
+		s.cfg.Capacity.Release(surge(have.ID))
+	}
 	if err != nil && alive {
 		return errors.Join(err, s.discard(ctx, want, m.Replicas.Min))
 	}

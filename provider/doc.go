@@ -17,8 +17,12 @@
 // What is persisted before what. A transition is in the [Store] before anybody
 // sees it. A create is stored before it is acknowledged and before anything of
 // it is made. An update is prepared first (fetched, unpacked, its keys proven),
-// so that one that cannot work leaves the old revision serving; then one write
-// makes it current and lists the old instances as obsolete; then those go. Of a
+// started beside the old revision, and must pass its checks; then routes lead to
+// it, one write makes it current and lists the old instances as obsolete, and
+// those go when what leads to them has ended, or after half a minute. On failure
+// the old revision has served all the time. Where both would write to one
+// persistent volume, or the machine has no room for both, the write comes before
+// the start, and the old one ends first. Of a
 // deleted pod the record goes last. So a crash at any instruction leaves a
 // record that says how to go on, or instances and images that no record knows,
 // which [Service.Run] sweeps before it serves. A restart takes names, ports and
@@ -40,5 +44,5 @@
 //
 // The ports it needs are in ports.go and provider.go: [Runtime], [Instances],
 // [Volumes], [Logs]; [Images]; [Store]; [Capacity], [Charges]; [Names],
-// [Routes]; [Device], [PodLog]. A port that cannot be asked is no news about a pod.
+// [Routes], [Drains]; [Device], [PodLog]. A port that cannot be asked is no news about a pod.
 package provider

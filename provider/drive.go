@@ -58,8 +58,11 @@ func (s *Service) step(ctx context.Context, p *pod) error {
 	if rec.Locked && rec.State != StateFailed {
 		return s.holdLocked(ctx, p, rec)
 	}
-	if err := s.removeObsolete(ctx, p); err != nil {
-		return err
+	// What a running revision replaced goes when the routes lead to the new one.
+	if rec.State != StateRunning {
+		if err := s.removeObsolete(ctx, p); err != nil {
+			return err
+		}
 	}
 	if rec.State == StateFailed {
 		return s.keepFailed(ctx, p, rec)
@@ -85,7 +88,7 @@ func (s *Service) step(ctx context.Context, p *pod) error {
 		s.cfg.Routes.Explain(rec.ID, publicReason(err))
 		return err
 	}
-	return s.supervise(ctx, p, rec, m, up)
+	return s.serve(ctx, p, rec, m, up)
 }
 
 // mayStillCome reports whether a new pod's error is one that time may mend.
@@ -145,7 +148,7 @@ func (s *Service) bringUp(ctx context.Context, p *pod, rec Record, m *manifest.M
 		if err := s.starting(ctx, p, rec); err != nil {
 			return nil, err
 		}
-		if err := s.awaitHealthy(ctx, p, m, up); err != nil {
+		if err := s.awaitHealthy(ctx, newEarly(rec, p.exits), m, up); err != nil {
 			return nil, err
 		}
 	}
@@ -238,7 +241,11 @@ func (s *Service) discard(ctx context.Context, rec Record, replicas uint32) erro
 	var errs []error
 	for n := range replicas {
 		id := instanceID(rec.ID, rec.Revision, n)
-		errs = append(errs, s.cfg.Runtime.Remove(ctx, id, 0), s.cfg.Images.Release(ctx, id))
+		err := s.cfg.Runtime.Remove(ctx, id, 0)
+		if err == nil {
+			s.noteStop(ctx, id, "failed")
+		}
+		errs = append(errs, err, s.cfg.Images.Release(ctx, id))
 	}
 	return errors.Join(errs...)
 }

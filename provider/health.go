@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"apocryph/manifest"
@@ -30,18 +31,27 @@ const (
 // early is what is known of the containers of a revision before it is healthy.
 // Its maps are keyed by instance and container.
 type early struct {
-	exits map[string]int
+	// prefix is what the revision's instances begin with, ends tells of their exits.
+	prefix string
+	ends   chan Exit
+	exits  map[string]int
 	// again is when a container was started again: what ended before is known.
 	again  map[string]time.Time
 	looked time.Time
 }
 
+func newEarly(rec Record, ends chan Exit) *early {
+	return &early{
+		prefix: instancePrefix(rec.ID, rec.Revision), ends: ends,
+		exits: map[string]int{}, again: map[string]time.Time{}, looked: time.Now(),
+	}
+}
+
 // awaitHealthy waits until every container of every replica passes.
-func (s *Service) awaitHealthy(ctx context.Context, p *pod, m *manifest.Manifest, up []Instance) error {
-	known := &early{exits: map[string]int{}, again: map[string]time.Time{}, looked: time.Now()}
+func (s *Service) awaitHealthy(ctx context.Context, known *early, m *manifest.Manifest, up []Instance) error {
 	for _, inst := range up {
 		for _, c := range m.Containers {
-			if err := s.awaitContainer(ctx, p, inst, c, known); err != nil {
+			if err := s.awaitContainer(ctx, inst, c, known); err != nil {
 				return err
 			}
 		}
@@ -49,7 +59,7 @@ func (s *Service) awaitHealthy(ctx context.Context, p *pod, m *manifest.Manifest
 	return nil
 }
 
-func (s *Service) awaitContainer(ctx context.Context, p *pod, inst Instance, c manifest.Container, known *early) error {
+func (s *Service) awaitContainer(ctx context.Context, inst Instance, c manifest.Container, known *early) error {
 	start, interval := time.Minute, 10*time.Second
 	if c.Health != nil {
 		start, interval = c.Health.Start, c.Health.Interval
@@ -58,10 +68,10 @@ func (s *Service) awaitContainer(ctx context.Context, p *pod, inst Instance, c m
 	delay := firstProbe
 	var last error
 	for {
-		if err := s.earlyExits(ctx, p, known); err != nil {
+		if err := s.earlyExits(ctx, known); err != nil {
 			return err
 		}
-		if err := s.earlyLook(ctx, p, inst.ID, known); err != nil {
+		if err := s.earlyLook(ctx, inst.ID, known); err != nil {
 			return err
 		}
 		if last = s.probe(ctx, inst, c); last == nil {
@@ -81,9 +91,9 @@ func (s *Service) awaitContainer(ctx context.Context, p *pod, inst Instance, c m
 		delay += delay / 2
 		select {
 		case <-t.C:
-		case e := <-p.exits:
+		case e := <-known.ends:
 			t.Stop()
-			p.noteExit(e)
+			offerExit(known.ends, e)
 		case <-ctx.Done():
 			t.Stop()
 			return ctx.Err()
@@ -93,11 +103,11 @@ func (s *Service) awaitContainer(ctx context.Context, p *pod, inst Instance, c m
 
 // earlyExits starts containers again that exited before they were healthy, and
 // gives up on one that does so too often.
-func (s *Service) earlyExits(ctx context.Context, p *pod, known *early) error {
+func (s *Service) earlyExits(ctx context.Context, known *early) error {
 	for {
 		select {
-		case e := <-p.exits:
-			if !s.isCurrent(p, e.Instance) || e.At.Before(known.again[exitKey(e)]) {
+		case e := <-known.ends:
+			if !strings.HasPrefix(string(e.Instance), known.prefix) || e.At.Before(known.again[exitKey(e)]) {
 				continue
 			}
 			if err := s.earlyExit(ctx, e, known); err != nil {
@@ -110,8 +120,8 @@ func (s *Service) earlyExits(ctx context.Context, p *pod, known *early) error {
 }
 
 // earlyLook finds exits that nobody told of.
-func (s *Service) earlyLook(ctx context.Context, p *pod, id InstanceID, known *early) error {
-	if time.Since(known.looked) < lookEarly || len(p.exits) > 0 {
+func (s *Service) earlyLook(ctx context.Context, id InstanceID, known *early) error {
+	if time.Since(known.looked) < lookEarly || len(known.ends) > 0 {
 		return nil
 	}
 	known.looked = time.Now()

@@ -321,7 +321,7 @@ func TestNoTrafficToARemovedInstance(t *testing.T) {
 		n.deploy(order(t, alice, provider.Update, app("app", w.image("echo", ";", "sleep"), host("a.example")), replaces(1)))
 		_, err := n.provision(order(t, alice, provider.Update, app("app", w.image("exit", "1"), host("a.example"), func(m *manifest.Manifest) { m.Containers[0].Health = nil; m.Containers[0].Ports = nil }), replaces(2)))
 		refused(t, err, status.AppFailed, "app.exited")
-		n.deploy(order(t, alice, provider.Create, app("app", img, host("a.example"))))
+		n.deploy(order(t, alice, provider.Update, app("app", img, host("a.example")), replaces(2)))
 		must(t, n.Delete(t.Context(), alice, "app", false))
 		if watch.removed < 4 {
 			t.Errorf("%d instances were removed", watch.removed)

@@ -43,11 +43,12 @@ func TestLifeIsLogged(t *testing.T) {
 		if e.ImageID.String() != img.ImageID || e.Instance != string(pod)+"-1-0" || e.CID != img.CID || e.Args == podlog.ListDigest(nil) {
 			t.Errorf("got %+v", e)
 		}
-		// An update is announced and made while the old revision runs, which ends
-		// before the new one starts.
+		// An update is announced, made and started while the old revision runs, which
+		// ends when the new one serves.
 		length := len(w.log.types())
 		n.deploy(order(t, alice, provider.Update, app("app", w.image("echo", ";", "sleep")), replaces(1)))
-		want = []podlog.Type{podlog.TypePodCreate, podlog.TypeImageExec, podlog.TypePodStop, podlog.TypePodStart}
+		synctest.Wait()
+		want = []podlog.Type{podlog.TypePodCreate, podlog.TypeImageExec, podlog.TypePodStart, podlog.TypePodStop}
 		if diff := cmp.Diff(want, w.log.since(length)); diff != "" {
 			t.Error(diff)
 		}

@@ -61,7 +61,7 @@ func (w *world) boot(change ...func(*provider.Config)) *node {
 	p := ports{n}
 	cfg := provider.Config{
 		Peer: peerID(0), Version: "test", Store: p, Runtime: p, Instances: p, Volumes: p, Logs: w.rt, Images: p,
-		Capacity: n.stock, Charges: n.stock, Names: n.board, Routes: n.board, Device: d, Now: w.now,
+		Capacity: n.stock, Charges: n.stock, Names: n.board, Routes: n.board, Drains: n.board, Device: d, Now: w.now,
 		Log: p, Setup: setup, BootEpoch: []byte("boot"), Tree: bookPort{n}, Heads: bookPort{n},
 	}
 	for _, f := range change {
@@ -376,6 +376,15 @@ type watchful struct {
 	w       *world
 	board   *switchboard
 	removed int
+	// running is the most instances that ran at once.
+	running int
+}
+
+func (r *watchful) Start(ctx context.Context, id provider.InstanceID) error {
+	err := r.Runtime.Start(ctx, id)
+	up := slices.DeleteFunc(r.w.instances(), func(i string) bool { return strings.HasSuffix(i, "down") })
+	r.running = max(r.running, len(up))
+	return err
 }
 
 func (r *watchful) Remove(ctx context.Context, id provider.InstanceID, grace time.Duration) error {

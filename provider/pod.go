@@ -40,13 +40,16 @@ type pod struct {
 	removed, gone bool
 
 	exits chan Exit
+	// next is tried beside the current revision; nil when nothing is.
+	next *candidate
 
 	// trace is what the log of this boot says of the pod.
 	trace trace
 
-	routes sync.Mutex // guards published, and what Routes has of the pod
-	// published is where the routes lead.
+	routes sync.Mutex // guards what follows, and what Routes has of the pod
+	// published is where the routes lead, routed the revision that they lead to.
 	published []Backend
+	routed    uint64
 
 	receipts sync.Mutex // guards receipt
 	receipt  *signed
@@ -83,8 +86,18 @@ func (p *pod) report(pr Progress) {
 // noteExit hands an exit to the driver. When the driver is busy for long the
 // exit is dropped: the driver looks at the runtime again in any case.
 func (p *pod) noteExit(e Exit) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	to := p.exits
+	if p.next != nil && strings.HasPrefix(string(e.Instance), instancePrefix(p.rec.ID, p.next.revision)) {
+		to = p.next.exits
+	}
+	offerExit(to, e)
+}
+
+func offerExit(to chan Exit, e Exit) {
 	select {
-	case p.exits <- e:
+	case to <- e:
 	default:
 	}
 }
@@ -100,6 +113,9 @@ func (p *pod) owns(id InstanceID) bool {
 func instanceID(pod PodID, revision uint64, replica uint32) InstanceID {
 	return InstanceID(fmt.Sprintf("%s-%d-%d", pod, revision, replica))
 }
+
+// instancePrefix is what the names of a revision's instances begin with.
+func instancePrefix(pod PodID, revision uint64) string { return fmt.Sprintf("%s-%d-", pod, revision) }
 
 // acquire makes a request the only one who changes the pod, and reports whether
 // it is. It waits for the driver, who holds the pod for moments, and for the
@@ -222,14 +238,18 @@ func (p *pod) failed() *status.Error {
 	return p.failure
 }
 
-// publish replaces the pod's routes and remembers where they lead.
+// publish replaces the pod's routes and remembers where they lead. They never
+// lead back from a newer revision.
 func (s *Service) publish(p *pod, rec Record, backends []Backend) error {
 	p.routes.Lock()
 	defer p.routes.Unlock()
+	if rec.Revision < p.routed {
+		return errOvertaken
+	}
 	if err := s.cfg.Routes.Publish(rec.ID, rec.Endpoints, backends); err != nil {
 		return err
 	}
-	p.published = backends
+	p.published, p.routed = backends, rec.Revision
 	return nil
 }
 
@@ -248,7 +268,7 @@ func (s *Service) narrow(p *pod, rec Record, have []Instance) {
 	if same {
 		return
 	}
-	if err := s.publish(p, rec, left); err != nil {
+	if err := s.publish(p, rec, left); err != nil && !errors.Is(err, errOvertaken) {
 		s.log.Warn("taking instances out of the routes", "pod", rec.ID, "err", err)
 		s.cfg.Routes.Withdraw(rec.ID)
 		p.routes.Lock()

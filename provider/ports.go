@@ -45,6 +45,13 @@ type Routes interface {
 	Withdraw(pod PodID)
 }
 
+// Drains knows what is still under way to where routes no longer lead.
+type Drains interface {
+	// Drain waits until no request and no connection of a pod goes to a backend
+	// that was replaced, or until ctx ends.
+	Drain(ctx context.Context, pod PodID)
+}
+
 // Backend is a replica that gets traffic. While an update is under way, replicas
 // of two revisions may be among the backends, one after the other.
 type Backend struct {

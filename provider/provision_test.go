@@ -55,6 +55,7 @@ func TestCreateUpdateDelete(t *testing.T) {
 		if got.Revision != 2 || got.Endpoints[0].Host != "b.example" {
 			t.Errorf("got %+v", got)
 		}
+		synctest.Wait()
 		n.has("2-0 up")
 		if _, held := n.board.hosts["a.example"]; held {
 			t.Error("the name of the old revision is still held")
@@ -399,6 +400,7 @@ func TestBusy(t *testing.T) {
 		refused(t, n.Delete(t.Context(), alice, "app", false), status.Conflict, "pod.busy")
 		open()
 		must(t, <-done)
+		synctest.Wait()
 		n.has("2-0 up")
 	})
 }

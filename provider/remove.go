@@ -73,6 +73,7 @@ func (s *Service) tearDown(ctx context.Context, p *pod) error {
 		return fmt.Errorf("removing the record of pod %s: %w", rec.ID, err)
 	}
 	s.cfg.Capacity.Release(rec.ID)
+	s.cfg.Capacity.Release(surge(rec.ID))
 	s.mu.Lock()
 	delete(s.pods, rec.ID)
 	s.mu.Unlock()
@@ -141,14 +142,19 @@ func (s *Service) removeObsolete(ctx context.Context, p *pod) error {
 	if len(rec.Obsolete) == 0 {
 		return nil
 	}
-	s.narrow(p, rec, nil)
-	s.cfg.Routes.Explain(rec.ID, "a new revision is starting")
+	if rec.State != StateRunning {
+		s.narrow(p, rec, nil)
+		s.cfg.Routes.Explain(rec.ID, "a new revision is starting")
+	}
 	for _, id := range rec.Obsolete {
 		if err := s.removeInstance(ctx, id, stopGrace, "replaced"); err != nil {
 			return err
 		}
 	}
-	return s.advance(ctx, p, rec.Revision, func(r *Record) { r.Obsolete = nil })
+	return s.advance(ctx, p, rec.Revision, func(r *Record) {
+		r.Obsolete = nil
+		s.cfg.Capacity.Release(surge(rec.ID))
+	})
 }
 
 // fail records that a pod did not come up and removes what there is of it.
@@ -184,6 +190,7 @@ func (s *Service) fail(ctx context.Context, p *pod, rec Record, m *manifest.Mani
 		// where the disk is too full to store it.
 		s.cfg.Routes.Withdraw(rec.ID)
 		s.cfg.Capacity.Release(rec.ID)
+		s.cfg.Capacity.Release(surge(rec.ID))
 	})
 }
 

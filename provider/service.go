@@ -46,6 +46,7 @@ type Config struct {
 	Charges   Charges
 	Names     Names
 	Routes    Routes
+	Drains    Drains
 	Device    Device
 	// Log is the measured log of this boot, Setup what it says of this provider.
 	Log   PodLog
@@ -80,11 +81,13 @@ type Service struct {
 
 	transparency *transparency
 
-	mu sync.Mutex // guards pods and spawn
+	mu sync.Mutex // guards pods, spawn and work
 	// pods holds every pod that has a record.
 	pods map[PodID]*pod
 	// spawn starts a pod's driver; nil while the service does not run.
 	spawn func(*pod)
+	// work runs what is to end with the service; nil while it does not run.
+	work  func(func(context.Context))
 	ready chan struct{}
 }
 
@@ -151,6 +154,7 @@ func (s *Service) Run(ctx context.Context) error {
 		s.charge(r)
 	}
 	s.spawn = func(p *pod) { wg.Go(func() { s.drive(ctx, p) }) }
+	s.work = func(f func(context.Context)) { wg.Go(func() { f(ctx) }) }
 	for _, p := range s.pods {
 		s.spawn(p)
 	}
@@ -159,7 +163,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.reportLocked(records)
 	defer func() {
 		s.mu.Lock()
-		s.spawn = nil
+		s.spawn, s.work = nil, nil
 		s.mu.Unlock()
 	}()
 	// Before requests come: a revision in preparation is not stored yet.

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -197,7 +198,9 @@ func (v *supervisor) check(ctx context.Context) {
 	if slices.Equal(backends, v.backends) && (why == "") == v.well {
 		return
 	}
-	if err := v.s.publish(v.p, v.rec, backendsOf(v.rec, v.m, healthy)); err != nil {
+	if err := v.s.publish(v.p, v.rec, backendsOf(v.rec, v.m, healthy)); errors.Is(err, errOvertaken) {
+		return // the driver hears of it in a moment
+	} else if err != nil {
 		v.s.log.Warn("publishing routes", "pod", v.rec.ID, "err", err)
 		return
 	}
@@ -225,5 +228,5 @@ func shortestInterval(m *manifest.Manifest) time.Duration {
 // isCurrent reports whether an instance belongs to the current revision.
 func (s *Service) isCurrent(p *pod, id InstanceID) bool {
 	rec := p.record()
-	return strings.HasPrefix(string(id), fmt.Sprintf("%s-%d-", rec.ID, rec.Revision))
+	return strings.HasPrefix(string(id), instancePrefix(rec.ID, rec.Revision))
 }

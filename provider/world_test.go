@@ -377,6 +377,9 @@ func (b *switchboard) Publish(pod provider.PodID, endpoints []provider.Endpoint,
 	return nil
 }
 
+// Drain ends at once: nothing is ever under way.
+func (b *switchboard) Drain(context.Context, provider.PodID) {}
+
 func (b *switchboard) Explain(pod provider.PodID, why string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

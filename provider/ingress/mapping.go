@@ -33,10 +33,12 @@ type mapping struct {
 	sessions map[netip.AddrPort]*session
 }
 
-// dest is where a mapping leads. It never changes.
+// dest is where a mapping leads. Where that is never changes.
 type dest struct {
 	target   uint16
 	backends []netip.Addr
+	// conns counts TCP connections; it is closed when the mapping leads elsewhere.
+	conns gate
 }
 
 // newMapping binds a port. Nothing is accepted before start.
@@ -79,9 +81,10 @@ func (i *Ingress) start(m *mapping) {
 }
 
 // aim points the mapping at other backends. TCP connections stay where they
-// are; UDP has none, so sessions with a backend that is gone end.
-func (m *mapping) aim(target uint16, backends []netip.Addr) {
-	m.dest.Store(&dest{target, backends})
+// are, and what is returned is closed when they have ended; UDP has none, so
+// sessions with a backend that is gone end.
+func (m *mapping) aim(target uint16, backends []netip.Addr) <-chan struct{} {
+	old := m.dest.Swap(&dest{target: target, backends: backends})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range m.sessions {
@@ -89,6 +92,7 @@ func (m *mapping) aim(target uint16, backends []netip.Addr) {
 			s.close()
 		}
 	}
+	return old.conns.close()
 }
 
 // close ends the mapping and its connections.
@@ -167,6 +171,10 @@ func (m *mapping) pipe(client net.Conn) {
 	}
 	defer m.untrack(client)
 	d := m.dest.Load()
+	for !d.conns.enter() {
+		d = m.dest.Load()
+	}
+	defer d.conns.leave()
 	backend, err := dialAny(context.Background(), "tcp", turn(&m.next, d.backends), d.target)
 	if err != nil {
 		m.log.Debug("backend does not accept connections", "error", err)

@@ -36,6 +36,8 @@ type pod struct {
 	pending   []provider.Endpoint
 	mappings  map[binding]*mapping
 	upstream  *upstream
+	// leaving are closed when what led to replaced backends has ended.
+	leaving []<-chan struct{}
 
 	// reason is answered while no backend does.
 	reason atomic.Pointer[string]

@@ -48,6 +48,7 @@ func (t *trip) headed() { t.once.Do(t.upstream.unsent.leave) }
 // end gives back the connections that the trip kept from closing.
 func (t *trip) end() {
 	t.headed()
+	t.upstream.trips.leave()
 	if t.upstream.retired.Load() {
 		t.upstream.closeIdle()
 	}
@@ -66,6 +67,10 @@ func (i *Ingress) pick(host string) *trip {
 			return nil
 		}
 		if r.upstream.unsent.enter() {
+			if !r.upstream.trips.enter() {
+				r.upstream.unsent.leave()
+				continue
+			}
 			return &trip{route: r}
 		}
 	}

@@ -89,7 +89,9 @@ func (i *Ingress) replace(id provider.PodID, endpoints []provider.Endpoint, addr
 	if old == nil {
 		return nil, nil
 	}
-	return old.retire(), nil
+	settled := old.retire()
+	p.leave(old.trips.close())
+	return settled, nil
 }
 
 func parseBackends(backends []provider.Backend) ([]netip.Addr, error) {
@@ -166,7 +168,7 @@ func (i *Ingress) aim(p *pod, opened map[binding]*mapping, backends []netip.Addr
 			m = opened[b]
 			p.mappings[b] = m
 		}
-		m.aim(e.Target, backends)
+		p.leave(m.aim(e.Target, backends))
 		if opened[b] != nil && i.phase == running {
 			i.start(m)
 		}

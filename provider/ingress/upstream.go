@@ -45,7 +45,9 @@ type upstream struct {
 	h1, h2 *http.Transport
 	// unsent counts requests that have no response header yet; it is closed
 	// when the upstream is replaced.
-	unsent  gate
+	unsent gate
+	// trips counts requests until they have ended.
+	trips   gate
 	retired atomic.Bool
 
 	mu     sync.Mutex // guards speaks

@@ -255,7 +255,7 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 		Peer: []byte(network.ID()), Version: n.set.Version, Store: o.db, BootEpoch: o.epoch, IngressTLSKey: tls.key, Log: o.pods, Setup: setup,
 		Tree: o.db.Log(), Heads: store.NewHeadFile(filepath.Join(n.set.DataDir, "transparency.head")),
 		Runtime: rt, Instances: rt, Volumes: rt, Logs: rt,
-		Images: images.New(blocks), Capacity: stock, Charges: stock, Names: in, Routes: in, Device: o.device,
+		Images: images.New(blocks), Capacity: stock, Charges: stock, Names: in, Routes: in, Drains: in, Device: o.device,
 		Policy: n.set.policy, PublisherPolicy: n.set.publisherPolicy, Publishers: peerapi.Publishers{Host: network.Host()}, Prices: n.set.prices, Now: n.set.Now, Logger: n.log,
 	})
 	if err != nil {
