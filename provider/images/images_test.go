@@ -174,6 +174,33 @@ func TestFetchAndRelease(t *testing.T) {
 	}
 }
 
+// TestNobodyNamed asks nobody for an image when nobody is named who has it, and
+// needs nobody once it is here.
+func TestNobodyNamed(t *testing.T) {
+	pub, prov := newNode(t), newNode(t)
+	req, _ := pub.publish(t)
+	pub.grant(t, req.CID, prov)
+	nobody := req
+	nobody.Peer = ""
+	for _, step := range []struct {
+		req  provider.ImageRequest
+		code status.Code
+	}{{nobody, status.Unavailable}, {req, status.OK}, {nobody, status.OK}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		img, err := New(prov.store).Fetch(ctx, "pod", step.req, func(provider.Progress) {})
+		if got := status.CodeOf(err); got != step.code {
+			t.Errorf("peer %q: %v: %v, want %v", step.req.Peer, err, got, step.code)
+		}
+		if err == nil {
+			if err := img.Wait(ctx); err != nil {
+				t.Error(err)
+			}
+			img.Close()
+		}
+		cancel()
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	pub, prov := newNode(t), newNode(t)
 	req, _ := pub.publish(t)
@@ -183,10 +210,9 @@ func TestRefusals(t *testing.T) {
 		change func(*provider.ImageRequest)
 		code   status.Code
 	}{
-		"no cid":          {func(r *provider.ImageRequest) { r.CID = "x" }, status.InvalidArgument},
-		"another id":      {func(r *provider.ImageRequest) { r.ImageID = other }, status.Untrusted},
-		"another digest":  {func(r *provider.ImageRequest) { r.EncryptedDigest = other }, status.NotFound},
-		"nobody was told": {func(r *provider.ImageRequest) { r.Peer = "" }, status.OK},
+		"no cid":         {func(r *provider.ImageRequest) { r.CID = "x" }, status.InvalidArgument},
+		"another id":     {func(r *provider.ImageRequest) { r.ImageID = other }, status.Untrusted},
+		"another digest": {func(r *provider.ImageRequest) { r.EncryptedDigest = other }, status.NotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := req
