@@ -130,7 +130,7 @@ func (s *Service) place(ctx, caller context.Context, p *pod, want Record, m *man
 		}
 		return 0, o.Short()
 	}
-	want.Endpoints, want.Revision, want.Obsolete = endpoints, have.Revision+1, have.Obsolete
+	want.Endpoints, want.Revision, want.Obsolete = endpoints, p.highest()+1, have.Obsolete
 	if !have.Created.IsZero() {
 		want.Created = have.Created
 	}
@@ -140,6 +140,22 @@ func (s *Service) place(ctx, caller context.Context, p *pod, want Record, m *man
 	err = s.announceOrder(ctx, p, want, m, order.claims)
 	if err == nil {
 		err = s.adopt(ctx, caller, p, have, want, m, report)
+	}
+	origin := func(r *Past) { r.Source, r.From = order.source, order.from }
+	switch {
+	case err == nil:
+		// Of a revision that is up already it is the outcome, too.
+		outcome := OutcomePending
+		if p.record().State == StateRunning {
+			outcome = OutcomeUp
+		}
+		s.remember(ctx, p, want, outcome, origin)
+	case have.Revision > 0 && ctx.Err() == nil && caller.Err() == nil:
+		public := status.Public(err)
+		s.remember(ctx, p, want, OutcomeFailed, func(r *Past) {
+			origin(r)
+			r.Reason, r.Log = public.Detail, public.Log
+		})
 	}
 	if err != nil {
 		s.uncharge(have)

@@ -3,6 +3,7 @@ package provider_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 
 	xtlog "golang.org/x/mod/sumdb/tlog"
@@ -100,6 +101,9 @@ func (p bookPort) SaveHead(b []byte) error { return p.n.w.book.SaveHead(b) }
 // does not have.
 func (w *world) released(ctx context.Context, r provider.Record) {
 	w.t.Helper()
+	if r.Release == nil && strings.HasPrefix(string(r.Publisher), "ns:") {
+		return // nobody attested this provider
+	}
 	if r.Release == nil {
 		w.t.Errorf("revision %d of %s has no release", r.Revision, r.Name)
 		return

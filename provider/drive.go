@@ -155,7 +155,11 @@ func (s *Service) bringUp(ctx context.Context, p *pod, rec Record, m *manifest.M
 	if err := s.publish(p, rec, backendsOf(rec, m, up)); err != nil {
 		return nil, err
 	}
-	return up, s.advance(ctx, p, rec.Revision, func(r *Record) { r.State, r.Reason = StateRunning, "" })
+	if err := s.advance(ctx, p, rec.Revision, func(r *Record) { r.State, r.Reason = StateRunning, "" }); err != nil {
+		return nil, err
+	}
+	s.remember(ctx, p, rec, OutcomeUp, nil)
+	return up, nil
 }
 
 // starting stores that a new revision has been made and is being started.

@@ -132,7 +132,7 @@ func (s *Service) announceOrder(ctx context.Context, p *pod, rec Record, m *mani
 	if err := s.announcePod(ctx, p, rec); err != nil {
 		return err
 	}
-	if len(rec.Keys) == 0 && len(rec.Secrets) == 0 {
+	if rec.Release == nil || len(rec.Keys) == 0 && len(rec.Secrets) == 0 {
 		return nil
 	}
 	e := &podlog.KeyRelease{At: s.instant(), PodID: string(rec.ID), Revision: rec.Revision, Claims: claims, Manifest: rec.ManifestDigest}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -60,7 +61,7 @@ func (w *world) boot(change ...func(*provider.Config)) *node {
 	}
 	p := ports{n}
 	cfg := provider.Config{
-		Peer: peerID(0), Version: "test", Store: p, Runtime: p, Instances: p, Volumes: p, Logs: w.rt, Images: p,
+		Peer: peerID(0), Version: "test", Store: p, History: p, Runtime: p, Instances: p, Volumes: p, Logs: w.rt, Images: p,
 		Capacity: n.stock, Charges: n.stock, Names: n.board, Routes: n.board, Drains: n.board, Device: d, Now: w.now,
 		Log: p, Setup: setup, BootEpoch: []byte("boot"), Tree: bookPort{n}, Heads: bookPort{n},
 	}
@@ -127,6 +128,18 @@ func (p ports) Load(ctx context.Context) ([]provider.Record, error) { return p.n
 
 func (p ports) Delete(ctx context.Context, id provider.PodID) error {
 	return p.n.do("delete", func() error { return p.n.w.store.Delete(ctx, id) })
+}
+
+func (p ports) SavePast(ctx context.Context, r provider.Past) error {
+	return p.n.do("save past "+string(r.Outcome), func() error { return p.n.w.store.SavePast(ctx, r) })
+}
+
+func (p ports) Pasts(ctx context.Context, id provider.PodID) ([]provider.Past, error) {
+	return p.n.w.store.Pasts(ctx, id)
+}
+
+func (p ports) DropPast(ctx context.Context, id provider.PodID, revision uint64) error {
+	return p.n.do("drop past", func() error { return p.n.w.store.DropPast(ctx, id, revision) })
 }
 
 func (p ports) Fetch(ctx context.Context, owner provider.InstanceID, req provider.ImageRequest, report func(provider.Progress)) (img *provider.Image, err error) {
@@ -340,7 +353,16 @@ func (n *node) has(instances ...string) {
 		id, _, _ := strings.Cut(i, " ")
 		owners = append(owners, id)
 	}
+	// Revisions that came up keep their images.
+	for _, pasts := range n.w.store.pasts {
+		for _, r := range pasts {
+			if r.Outcome == provider.OutcomeUp && r.Manifest != nil {
+				owners = append(owners, fmt.Sprintf("%d-0", r.Revision))
+			}
+		}
+	}
 	slices.Sort(owners)
+	owners = slices.Compact(owners)
 	if got := n.w.owners(); !slices.Equal(got, owners) {
 		n.w.t.Errorf("images: got %q, want %q", got, owners)
 	}

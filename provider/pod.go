@@ -21,6 +21,13 @@ type pod struct {
 	// failure is why the current revision failed, in this process. It is final:
 	// whoever follows the provision was told.
 	failure *status.Error
+	// lost is the last revision that failed and was replaced by an earlier one, and why.
+	lost struct {
+		revision uint64
+		why      *status.Error
+	}
+	// restored is the revision that was made when the one before failed.
+	restored uint64
 	// restarts counts by replica and container, "0/web".
 	restarts map[string]int
 	// waiting says why a container is not running at the moment, by the same key.
@@ -50,6 +57,11 @@ type pod struct {
 	// published is where the routes lead, routed the revision that they lead to.
 	published []Backend
 	routed    uint64
+
+	history sync.Mutex // guards pasts; taken before mu
+	// pasts are the revisions that are kept, oldest first, without their secrets:
+	// a manifest that is not nil says that they are in the store.
+	pasts []Past
 
 	receipts sync.Mutex // guards receipt
 	receipt  *signed
@@ -229,6 +241,14 @@ func (p *pod) fails(revision uint64, why *status.Error) {
 		p.failure = why
 		p.wake()
 	}
+}
+
+// isRestored reports whether a revision was made because another had failed: it
+// is the last try.
+func (p *pod) isRestored(revision uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.restored == revision
 }
 
 // failed is why the current revision failed, nil when it did not.

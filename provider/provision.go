@@ -50,6 +50,9 @@ type Order struct {
 type opened struct {
 	Order
 	claims [32]byte
+	// source and from are those of [Past].
+	source []byte
+	from   uint64
 }
 
 // Provisioned is the outcome of a provision.
@@ -121,7 +124,7 @@ func (s *Service) Provision(ctx context.Context, publisher PublisherID, peer []b
 		OfferID: order.OfferID, PaymentScheme: order.Payment.Scheme, PolicyVersion: policyVersion,
 		Created: now, Updated: now,
 	}
-	p, revision, err := s.accept(ctx, want, m, req.Operation, opened{order, req.ClaimsDigest}, report)
+	p, revision, err := s.accept(ctx, want, m, req.Operation, opened{Order: order, claims: req.ClaimsDigest}, report)
 	if err != nil {
 		return Provisioned{}, err
 	}
@@ -190,9 +193,11 @@ func (s *Service) follow(ctx context.Context, p *pod, revision uint64, report fu
 	report(last)
 	for {
 		p.mu.Lock()
-		rec, pr, failure, changed, gone := p.rec, p.progress, p.failure, p.changed, p.gone
+		rec, pr, failure, changed, gone, lost := p.rec, p.progress, p.failure, p.changed, p.gone, p.lost
 		p.mu.Unlock()
 		switch {
+		case lost.why != nil && lost.revision == revision:
+			return Provisioned{}, lost.why
 		case gone || rec.State == StateDeleting:
 			return Provisioned{}, status.New(status.Conflict, "pod.deleted", "pod %q was deleted meanwhile", rec.Name)
 		case rec.Revision != revision:

@@ -64,6 +64,9 @@ func (s *Service) tearDown(ctx context.Context, p *pod) error {
 	if err := s.removeInstances(ctx, rec, stopGrace, "requested"); err != nil {
 		return err
 	}
+	if err := s.dropAll(ctx, p); err != nil {
+		return err
+	}
 	if rec.Reason != reasonKeepVolumes {
 		if err := s.cfg.Volumes.RemoveVolumes(ctx, rec.ID); err != nil {
 			return fmt.Errorf("removing the volumes of pod %s: %w", rec.ID, err)
@@ -130,10 +133,22 @@ func (s *Service) removeInstance(ctx context.Context, id InstanceID, grace time.
 		return fmt.Errorf("removing instance %s: %w", id, err)
 	}
 	s.noteStop(ctx, id, cause)
+	if s.keepsImages(id) {
+		return nil
+	}
 	if err := s.cfg.Images.Release(ctx, id); err != nil {
 		return fmt.Errorf("releasing the images of %s: %w", id, err)
 	}
 	return nil
+}
+
+// keepsImages reports whether an instance's images are kept for a roll back.
+func (s *Service) keepsImages(id InstanceID) bool {
+	pod, _, _ := strings.Cut(string(id), "-")
+	s.mu.Lock()
+	p := s.pods[PodID(pod)]
+	s.mu.Unlock()
+	return p != nil && p.keeps(id)
 }
 
 // removeObsolete removes the instances of earlier revisions.
@@ -182,6 +197,12 @@ func (s *Service) fail(ctx context.Context, p *pod, rec Record, m *manifest.Mani
 		return err
 	}
 	defer p.yield()
+	if m != nil {
+		s.remember(ctx, p, rec, OutcomeFailed, func(r *Past) { r.Reason, r.Log = public.Detail, public.Log })
+	}
+	if previous, err := s.past(ctx, rec, 0); err == nil && !p.isRestored(rec.Revision) {
+		return s.restore(ctx, p, rec, previous, public)
+	}
 	return s.advance(ctx, p, rec.Revision, func(r *Record) {
 		p.failure = public
 		r.State, r.Reason = StateFailed, public.Detail
@@ -241,7 +262,7 @@ func (s *Service) sweep(ctx context.Context) {
 		left[id] = true
 	}
 	for id := range left {
-		if s.knows(id) {
+		if s.knows(id) || s.keepsImages(id) && !slices.ContainsFunc(have, func(i Instance) bool { return i.ID == id }) {
 			continue
 		}
 		if err := s.removeInstance(ctx, id, 0, "left-over"); err != nil {

@@ -161,6 +161,9 @@ func (s *Service) retire(ctx context.Context, p *pod, rec Record) {
 	cancel()
 	for n := 0; ctx.Err() == nil; n++ {
 		err := s.removeObsolete(ctx, p)
+		if err == nil {
+			err = s.trim(ctx, p)
+		}
 		if err == nil || errors.Is(err, errOvertaken) {
 			return
 		}

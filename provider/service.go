@@ -33,7 +33,8 @@ type Config struct {
 	Peer    []byte
 	Version string
 
-	Store Store
+	Store   Store
+	History History
 	// Tree is the transparency log, Heads keeps its last head.
 	Tree      TransparencyLog
 	Heads     Heads
@@ -149,6 +150,10 @@ func (s *Service) Run(ctx context.Context) error {
 		if err := s.recall(ctx, p); err != nil {
 			s.mu.Unlock()
 			return fmt.Errorf("reading the pod log: %w", err)
+		}
+		if err := s.readHistory(ctx, p); err != nil {
+			s.mu.Unlock()
+			return fmt.Errorf("reading the history: %w", err)
 		}
 		s.pods[r.ID] = p
 		s.charge(r)

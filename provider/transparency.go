@@ -272,6 +272,10 @@ type ReleaseProof struct {
 // logRelease appends the release of a revision's keys, which are used after
 // this and never before. The record's release names the claims so far.
 func (s *Service) logRelease(ctx context.Context, r *Record) error {
+	if r.Release == nil || !r.Release.At.IsZero() {
+		// Nothing is released: nobody attested this provider, or it was earlier.
+		return nil
+	}
 	if err := s.transparency.ready(); err != nil {
 		return err
 	}

@@ -115,6 +115,7 @@ type memory struct {
 	fail error
 	// states are those that were stored, in order.
 	states []provider.State
+	pasts  map[provider.PodID]map[uint64]provider.Past
 }
 
 func (m *memory) Save(ctx context.Context, r provider.Record) error {
@@ -146,6 +147,43 @@ func (m *memory) Delete(ctx context.Context, id provider.PodID) error {
 		return err
 	}
 	delete(m.records, id)
+	delete(m.pasts, id)
+	return nil
+}
+
+func (m *memory) SavePast(ctx context.Context, r provider.Past) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := errors.Join(m.fail, ctx.Err()); err != nil {
+		return err
+	}
+	if _, ok := m.records[r.Pod]; !ok {
+		return errors.New("no pod has this revision")
+	}
+	if m.pasts == nil {
+		m.pasts = map[provider.PodID]map[uint64]provider.Past{}
+	}
+	if m.pasts[r.Pod] == nil {
+		m.pasts[r.Pod] = map[uint64]provider.Past{}
+	}
+	m.pasts[r.Pod][r.Revision] = r
+	return nil
+}
+
+func (m *memory) Pasts(_ context.Context, id provider.PodID) ([]provider.Past, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []provider.Past
+	for _, n := range slices.Sorted(maps.Keys(m.pasts[id])) {
+		out = append(out, m.pasts[id][n])
+	}
+	return out, nil
+}
+
+func (m *memory) DropPast(_ context.Context, id provider.PodID, revision uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.pasts[id], revision)
 	return nil
 }
 

@@ -252,7 +252,7 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 		return err
 	}
 	svc, err := provider.New(provider.Config{
-		Peer: []byte(network.ID()), Version: n.set.Version, Store: o.db, BootEpoch: o.epoch, IngressTLSKey: tls.key, Log: o.pods, Setup: setup,
+		Peer: []byte(network.ID()), Version: n.set.Version, Store: o.db, History: o.db, BootEpoch: o.epoch, IngressTLSKey: tls.key, Log: o.pods, Setup: setup,
 		Tree: o.db.Log(), Heads: store.NewHeadFile(filepath.Join(n.set.DataDir, "transparency.head")),
 		Runtime: rt, Instances: rt, Volumes: rt, Logs: rt,
 		Images: images.New(blocks), Capacity: stock, Charges: stock, Names: in, Routes: in, Drains: in, Device: o.device,

@@ -66,6 +66,7 @@ func Open(ctx context.Context, path string, key []byte, log *slog.Logger) (*DB, 
 		_ = db.Close() // the first error is the one that matters
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
+	d.reserve()
 	return d, nil
 }
 

@@ -59,7 +59,7 @@ func (d *DB) Save(ctx context.Context, r provider.Record) error {
 
 // Delete forgets a pod. An unknown one is no error.
 func (d *DB) Delete(ctx context.Context, id provider.PodID) error {
-	err := d.transact(ctx, func(tx *sql.Tx) error {
+	err := d.free(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM pods WHERE pod = ?", id)
 		return err
 	})

@@ -172,8 +172,8 @@ func TestFileModes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != 2 {
-		t.Errorf("files %v, want the database and its log only", files)
+	if len(files) != 3 {
+		t.Errorf("files %v, want the database, its log and the reserve only", files)
 	}
 	for _, f := range files {
 		info, err := os.Stat(f)
@@ -189,7 +189,7 @@ func TestFileModes(t *testing.T) {
 func TestPragmas(t *testing.T) {
 	db := open(t, filepath.Join(t.TempDir(), "s.db"), testKey(1))
 	for pragma, want := range map[string]string{
-		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "2000", "locking_mode": "exclusive", "user_version": "4",
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "2000", "locking_mode": "exclusive", "user_version": "5",
 	} {
 		var got string
 		if err := db.sql.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
