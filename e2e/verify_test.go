@@ -3,6 +3,7 @@ package e2e
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -90,6 +91,32 @@ func verifyAs(t *testing.T, tee ...string) {
 		}
 	}
 	w.Publisher("stranger").Fails(12, []string{"hint:"}, "verify", receipt, "--policy", pol)
+
+	// A newer policy was used for the app's URL: the older one counts no more, and
+	// attest remembers the same.
+	newer := w.Write("newer.yaml", versioned(t, pol, 2))
+	older := w.Write("older.yaml", versioned(t, pol, 1))
+	user.Must("verify", u.String(), "--dial", dial, "--policy", newer)
+	user.Fails(12, []string{"ATT-161"}, "verify", u.String(), "--dial", dial, "--policy", older)
+	user.Fails(12, []string{"ATT-161"}, "attest", p.Addr(), "--policy", older)
+	key := user.Must("policy", "keygen", "-o", w.Path("policy.key")).Last()
+	user.Fails(12, []string{"ATT-162"}, "verify", u.String(), "--dial", dial, "--policy", newer, "--policy-key", key)
+	user.Must("policy", "sign", newer, "--key", w.Path("policy.key"))
+	user.Must("verify", u.String(), "--dial", dial, "--policy", newer, "--policy-key", key)
+}
+
+// versioned is a policy's text with a name, and another version.
+func versioned(t *testing.T, path string, version int) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(b), "version: 1\n", fmt.Sprintf("version: %d\nname: users\n", version), 1)
+	if text == string(b) {
+		t.Fatalf("%s has no version 1", path)
+	}
+	return text
 }
 
 // sameVerdict compares what is proved, not the warnings of what a file or a

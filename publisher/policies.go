@@ -59,18 +59,28 @@ func scopesOf(app string, p *policy.Policy) []string {
 	return scopes
 }
 
+// CheckPolicy is [CheckPolicy] with what this service remembers.
+func (s *Service) CheckPolicy(ctx context.Context, app string, g GivenPolicy) error {
+	return CheckPolicy(ctx, s.cfg.Policies, app, g)
+}
+
+// UsePolicy is [UsePolicy] with what this service remembers.
+func (s *Service) UsePolicy(ctx context.Context, app string, g GivenPolicy) error {
+	return UsePolicy(ctx, s.cfg.Policies, app, g, s.cfg.Now())
+}
+
 // CheckPolicy refuses a policy that is older than one that was used before, or
 // that is not signed by the key that is demanded: the user's, else the one that
 // was demanded before. app is what it is for, "" for nothing in particular. The
 // error is untrusted, reason policy.rollback or policy.signature.
-func (s *Service) CheckPolicy(ctx context.Context, app string, g GivenPolicy) error {
+func CheckPolicy(ctx context.Context, before Policies, app string, g GivenPolicy) error {
 	if g.Key != nil {
 		if err := policy.Refusal(policy.CheckSignature(g.File, g.Signature, g.Key)); err != nil {
 			return err
 		}
 	}
 	for _, scope := range scopesOf(app, g.Policy) {
-		used, err := s.cfg.Policies.UsedPolicy(ctx, scope)
+		used, err := before.UsedPolicy(ctx, scope)
 		if err != nil {
 			return fmt.Errorf("looking for earlier policies: %w", err)
 		}
@@ -86,10 +96,10 @@ func (s *Service) CheckPolicy(ctx context.Context, app string, g GivenPolicy) er
 	return nil
 }
 
-// UsePolicy remembers that a policy decided something.
-func (s *Service) UsePolicy(ctx context.Context, app string, g GivenPolicy) error {
+// UsePolicy remembers that a policy decided something, at the time now.
+func UsePolicy(ctx context.Context, before Policies, app string, g GivenPolicy, now time.Time) error {
 	for _, scope := range scopesOf(app, g.Policy) {
-		used, err := s.cfg.Policies.UsedPolicy(ctx, scope)
+		used, err := before.UsedPolicy(ctx, scope)
 		if err != nil {
 			return fmt.Errorf("looking for earlier policies: %w", err)
 		}
@@ -100,7 +110,7 @@ func (s *Service) UsePolicy(ctx context.Context, app string, g GivenPolicy) erro
 		if used.Version == g.Version && bytes.Equal(used.File, g.File) && bytes.Equal(used.Key, key) {
 			continue
 		}
-		err = s.cfg.Policies.UsePolicy(ctx, scope, UsedPolicy{Version: g.Version, File: g.File, Key: key, Used: s.cfg.Now()})
+		err = before.UsePolicy(ctx, scope, UsedPolicy{Version: g.Version, File: g.File, Key: key, Used: now})
 		if err != nil {
 			return fmt.Errorf("remembering the policy: %w", err)
 		}

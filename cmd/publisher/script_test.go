@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -18,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"apocryph/attest"
+	"apocryph/attest/policy"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected texts in testdata")
@@ -28,7 +31,7 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"publisher": 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
-		Setup: func(env *testscript.Env) error { return endpoints(env) },
+		Setup: func(env *testscript.Env) error { return errors.Join(endpoints(env), policies(env)) },
 		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "objects": objects},
 	})
 }
@@ -66,6 +69,30 @@ func endpoints(env *testscript.Env) error {
 	serve("ELSEWHERE", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "https://app.example"+attest.EndpointPath, http.StatusFound)
 	})
+	return nil
+}
+
+// policies gives scripts two versions of a policy that affirms the recorded
+// evidence, seen3.yaml and seen9.yaml, and seen.key, whose public key is KEY.
+func policies(env *testscript.Env) error {
+	b, err := os.ReadFile(filepath.Join("..", "..", "attest", "client", "testdata", "policy.yaml"))
+	if err != nil {
+		return err
+	}
+	files := map[string][]byte{}
+	for _, version := range []string{"3", "9"} {
+		files["seen"+version+".yaml"] = bytes.Replace(b, []byte("version: 1\n"), []byte("version: "+version+"\nname: seen\n"), 1)
+	}
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
+	if files["seen.key"], err = policy.MarshalKey(key); err != nil {
+		return err
+	}
+	env.Setenv("KEY", policy.KeyText(key.Public().(ed25519.PublicKey)))
+	for name, b := range files {
+		if err := os.WriteFile(filepath.Join(env.WorkDir, name), b, 0o600); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -19,14 +19,15 @@ import (
 	"apocryph/cmd/internal/cli"
 	"apocryph/manifest"
 	"apocryph/proto/status"
+	"apocryph/publisher"
 	"apocryph/publisher/state"
 )
 
 // verifyFlags are those of `publisher verify`.
 type verifyFlags struct {
-	policy, nonce, at, host, evidence, manifest, dial string
-	images                                            []string
-	offline, explain                                  bool
+	policy, policyKey, nonce, at, host, evidence, manifest, dial string
+	images                                                       []string
+	offline, explain                                             bool
 }
 
 func newVerify(g *globals) *cobra.Command {
@@ -40,6 +41,9 @@ signed statement in it; - reads standard input. Files need no network: --offline
 says that there shall be none. A receipt alone is believed when its key was attested
 from here before, by attest, deploy or verify, or in the --evidence given.
 
+A policy that is older than one used from here before is refused, and so is one
+that is not signed by --policy-key, or by the key that was demanded before.
+
 Exit code 12 when the policy does not affirm, or what runs is not what is expected.`,
 		Example: `  publisher verify https://app-1a2b3c4d.example.org --policy policy.yaml
   nonce=$(openssl rand -hex 32)
@@ -50,6 +54,7 @@ Exit code 12 when the policy does not affirm, or what runs is not what is expect
 		},
 	}
 	addPolicy(cmd, &f.policy)
+	addPolicyKey(cmd, &f.policyKey)
 	fs := cmd.Flags()
 	fs.BoolVar(&f.explain, "explain", false, "show every check")
 	fs.BoolVar(&f.offline, "offline", false, "use no network; refuses a URL")
@@ -73,7 +78,11 @@ func (g *globals) verify(cmd *cobra.Command, what string, f verifyFlags) error {
 	if err := f.check(cmd, isURL(what)); err != nil {
 		return err
 	}
-	v, err := f.verifier()
+	given, err := readGiven(f.policy, f.policyKey)
+	if err != nil {
+		return err
+	}
+	v, err := f.verifier(given)
 	if err != nil {
 		return err
 	}
@@ -83,6 +92,9 @@ func (g *globals) verify(cmd *cobra.Command, what string, f verifyFlags) error {
 	}
 	st, err := n.State()
 	if err != nil {
+		return err
+	}
+	if err := publisher.CheckPolicy(cmd.Context(), st, "", given); err != nil {
 		return err
 	}
 	v.Machines = st.Machines()
@@ -98,7 +110,10 @@ func (g *globals) verify(cmd *cobra.Command, what string, f verifyFlags) error {
 			return err
 		}
 	}
-	return f.hint(r, err, isURL(what))
+	if err := f.hint(r, err, isURL(what)); err != nil {
+		return err
+	}
+	return publisher.UsePolicy(cmd.Context(), st, "", given, time.Now())
 }
 
 // check refuses flags that say nothing of what is verified.
@@ -117,15 +132,12 @@ func (f *verifyFlags) check(cmd *cobra.Command, url bool) error {
 	return nil
 }
 
-func (f *verifyFlags) verifier() (*client.Verifier, error) {
+func (f *verifyFlags) verifier(given publisher.GivenPolicy) (*client.Verifier, error) {
 	v := &client.Verifier{Expect: client.Expect{Images: f.images}}
 	var faults []status.Fault
 	if f.policy != "" {
-		p, _, err := readPolicy(f.policy)
-		if err != nil {
-			return nil, err
-		}
-		v.Policy = p
+		// Without one a receipt is judged by the policy that affirmed its key.
+		v.Policy = given.Policy
 	}
 	for _, id := range f.images {
 		if _, ok := parseDigest(id); !ok {
