@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,10 @@ const helperEnv = "STATE_TEST_LOCK"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(helperEnv); dir != "" {
+		if limit, err := strconv.Atoi(os.Getenv(appendEnv)); err == nil {
+			appendReleases(dir, limit)
+			return
+		}
 		holdLock(dir)
 		return
 	}
