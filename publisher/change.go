@@ -14,7 +14,7 @@ import (
 // Change is one thing that is not as it was.
 type Change struct {
 	// What is "verdict", "level", "platform", "measurement", "boot_epoch",
-	// "policy", "state", "revision" or "reachable".
+	// "tpm_counters", "policy", "state", "revision" or "reachable".
 	What string `json:"what"`
 	// Was is empty where nothing was known.
 	Was string    `json:"was,omitempty"`
@@ -39,6 +39,7 @@ func factsOf(a *Attested, pod *PodStatus) []fact {
 		{"platform", v.Platform},
 		{"measurement", measurement(a.Result)},
 		{"boot_epoch", fmt.Sprintf("%x", a.Result.Claims.BootEpoch)},
+		{"tpm_counters", counters(a.Result)},
 	}
 	if pod != nil {
 		state := pod.State
@@ -48,6 +49,15 @@ func factsOf(a *Attested, pod *PodStatus) []fact {
 		facts = append(facts, fact{"state", state}, fact{"revision", strconv.FormatUint(pod.Revision, 10)})
 	}
 	return facts
+}
+
+// counters are how often a TPM was reset and resumed, by its own word, unlike
+// the boot epoch, which is the provider's; "" without a TPM.
+func counters(r *attest.Result) string {
+	if r.TPM == nil {
+		return ""
+	}
+	return fmt.Sprintf("reset %d, restart %d", r.TPM.ResetCount, r.TPM.RestartCount)
 }
 
 // measurement is one digest over what was measured at launch and boot. What is

@@ -117,8 +117,9 @@ type fake struct {
 	hpke   *keyrelease.PrivateKey
 	sign   ed25519.PrivateKey
 	price  string
-	// short makes its offers fall short, down makes it unreachable.
-	short, down bool
+	// short makes its offers fall short, down makes it unreachable, mute is a
+	// node that speaks no protocol yet.
+	short, down, mute bool
 	// pods are what it has, by name.
 	pods map[string]publisher.PodStatus
 	// refuse is its answer to a provision; lost breaks the status call, too.
@@ -292,6 +293,9 @@ func (w *world) Connect(_ context.Context, t publisher.Target) ([]byte, error) {
 func (w *world) Attest(_ context.Context, id publisher.ProviderID, req publisher.AttestRequest, _ func(attest.TPMIdentity) (attest.Activation, error)) (*publisher.Attestation, error) {
 	w.note("attest %s", id)
 	f := w.nets[id]
+	if f.mute {
+		return nil, status.New(status.Unimplemented, "peer.protocol_missing", "provider %s does not speak attest", id)
+	}
 	if len(req.Accept) > 0 && !slices.Contains(req.Accept, f.device.Type()) {
 		return nil, status.New(status.Untrusted, "attest.type", "it has %s", f.device.Type())
 	}

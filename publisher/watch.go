@@ -61,7 +61,9 @@ func (s *Service) Watch(ctx context.Context, req WatchRequest) error {
 			return context.Cause(ctx)
 		case err == nil:
 			w.reached()
-		case status.CodeOf(err).Retryable():
+		case status.CodeOf(err).Retryable(), w.facts != nil && status.ReasonOf(err) == "peer.protocol_missing":
+			// Who spoke the protocol before and does not now starts or stops: its
+			// network is there before what answers is.
 			w.missed(err)
 		default:
 			return err
@@ -200,7 +202,7 @@ func (s *Service) FollowLogs(ctx context.Context, app App, q LogQuery, fn func(L
 	if !q.Follow {
 		return s.cfg.Pods.FollowLogs(ctx, app.Provider.ID, q, fn)
 	}
-	given, err := s.LastPolicy(ctx, app.Name)
+	_, err := s.LastPolicy(ctx, app.Name)
 	if status.CodeOf(err) == status.NotFound {
 		return s.cfg.Pods.FollowLogs(ctx, app.Provider.ID, q, fn)
 	}
@@ -214,7 +216,8 @@ func (s *Service) FollowLogs(ctx context.Context, app App, q LogQuery, fn func(L
 		defer close(done)
 		err := s.Watch(ctx, WatchRequest{
 			App: app, MachineOnly: true,
-			Policy: func(context.Context) (GivenPolicy, error) { return given, nil },
+			// A deploy meanwhile may have brought another.
+			Policy: func(ctx context.Context) (GivenPolicy, error) { return s.LastPolicy(ctx, app.Name) },
 		})
 		switch {
 		case status.CodeOf(err) == status.Untrusted:

@@ -158,6 +158,23 @@ func TestWatchUnreachable(t *testing.T) {
 	}
 }
 
+// TestWatchStarting: a provider whose network is there before its protocols are
+// is waited for by who knows that it is one, and by nobody else.
+func TestWatchStarting(t *testing.T) {
+	w, p, req := watchable(t)
+	req.Interval = time.Minute
+	changes, _, err := watched(t, w, req, func() { p.mute = true }, func() {}, func() { p.mute = false })
+	if !errors.Is(err, errEnough) || len(changes) != 2 || !strings.HasPrefix(changes[0], "reachable:  > unreachable since") {
+		t.Errorf("got %q, %v", changes, err)
+	}
+	p.mute = true
+	_, waits, err := watched(t, w, req, func() {})
+	refused(t, err, status.Unimplemented, "peer.protocol_missing")
+	if len(waits) != 0 {
+		t.Errorf("waited %v for a peer that is no provider", waits)
+	}
+}
+
 // TestWatchAwayFromTheStart tries until the provider is there.
 func TestWatchAwayFromTheStart(t *testing.T) {
 	w, p, req := watchable(t)

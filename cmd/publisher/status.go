@@ -26,8 +26,8 @@ last deploy, and so is the receipt: what the provider signed with its attested k
 about the pod, and what deploy verified.
 
 With --watch the provider is verified now, whenever the verdict expires and after
-each interval, and each change is a line: the verdict, the machine's boot, level,
-platform and measurement, the policy's file, the pod's state and revision. It ends
+each interval, and each change is a line: the verdict, the machine's boot, its TPM's
+counters, level, platform and measurement, the policy's file, the pod's state and revision. It ends
 with exit code 12 when the policy does not affirm the provider any more. A provider
 that does not answer is tried again until it does.`,
 		Example:           "  publisher status shop\n  publisher status shop --json\n  publisher status shop --watch --interval 5m\n  publisher status shop --receipt shop.receipt",

@@ -107,6 +107,11 @@ func (g *globals) printChange(c publisher.Change) {
 	switch {
 	case c.What == "boot_epoch":
 		text = "the machine rebooted: boot epoch " + c.Now
+	case c.What == "tpm_counters":
+		text = "the TPM's counters: " + c.Now
+		if c.Was != "" {
+			text += ", was " + c.Was
+		}
 	case c.What == "reachable":
 		text = c.Now
 		if c.Was != "" {
