@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"apocryph/attest"
 	"apocryph/attest/attesttest"
+	"apocryph/attest/policy"
 	"apocryph/e2e/harness"
 )
 
@@ -21,6 +23,9 @@ func TestVerify(t *testing.T) {
 	t.Run("soft", func(t *testing.T) { verifyAs(t, "--tee", "soft") })
 	t.Run("tpm2", func(t *testing.T) {
 		verifyAs(t, "--tee", "tpm2", "--tpm", "unix:"+attesttest.SWTPM(t).Socket)
+	})
+	t.Run("composite", func(t *testing.T) {
+		verifyAs(t, "--tee", "soft", "--tpm", "unix:"+attesttest.SWTPM(t).Socket)
 	})
 }
 
@@ -103,6 +108,67 @@ func verifyAs(t *testing.T, tee ...string) {
 	user.Fails(12, []string{"ATT-162"}, "verify", u.String(), "--dial", dial, "--policy", newer, "--policy-key", key)
 	user.Must("policy", "sign", newer, "--key", w.Path("policy.key"))
 	user.Must("verify", u.String(), "--dial", dial, "--policy", newer, "--policy-key", key)
+}
+
+// TestVerifyPinned: a policy that names attestation keys affirms the machine
+// behind a URL and a file without a root for its endorsement key, and no other.
+func TestVerifyPinned(t *testing.T) {
+	w := harness.New(t)
+	p := w.Provider("provider", "--ingress-tls", "127.0.0.1:0", "--tee", "tpm2", "--tpm", "unix:"+attesttest.SWTPM(t).Socket)
+	pub := w.Publisher("publisher")
+	pol := pub.Policy(p)
+	address := pub.Must("deploy", w.Write("app.yaml", app("seen", w.Image(0, 1))), "--provider", p.Addr(), "--policy", pol).Last()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := w.Path("evidence.json")
+	nonce := strings.Repeat("ab", attest.NonceSize)
+	out, err := exec.CommandContext(t.Context(), "curl", "-sSfk", "--connect-to", "::"+p.Info.IngressTLS, "-o", file,
+		"https://"+u.Host+attest.EndpointPath+"?nonce="+nonce).CombinedOutput()
+	if err != nil {
+		t.Fatalf("curl: %v: %s", err, out)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := attest.DecodeEndpoint(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := attest.DecodeClaims(doc.Claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err = os.ReadFile(pol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full, err := policy.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinning := func(name []byte) string {
+		full.Trust.EKRoots, full.Reference[0].EK, full.Reference[0].AKs = nil, nil, [][]byte{name}
+		return w.Write(fmt.Sprintf("pinned-%x.yaml", name[:4]), string(full.Marshal()))
+	}
+	mine := pinning(claims.TPMAKName)
+	other := bytes.Clone(claims.TPMAKName)
+	other[2] ^= 1
+	others := pinning(other)
+	// Nobody here has seen the TPM.
+	for i, what := range [][]string{
+		{"verify", address, "--dial", p.Info.IngressTLS},
+		{"verify", file, "--offline", "--nonce", nonce},
+	} {
+		user := w.Publisher(fmt.Sprintf("user%d", i))
+		got := user.Must(append(what, "--policy", mine, "--json")...).Object(t)
+		if got["affirmed"] != true || got["level"] != "tpm2-measured-boot" {
+			t.Errorf("%v: got %v", what, got)
+		}
+		user.Fails(12, []string{"ATT-"}, append(what, "--policy", others)...)
+	}
 }
 
 // versioned is a policy's text with a name, and another version.

@@ -45,14 +45,16 @@ const host = "app.localhost"
 // provider is the other side: an ingress with one app.
 type provider struct {
 	*httptest.Server
-	tlsKey  []byte
-	device  *soft.Device
-	tpm     *tpm.Device
-	key     ed25519.PrivateKey
-	peer    []byte
-	asked   atomic.Int64
-	answers atomic.Int64
-	got     atomic.Int64 // bytes of bodies that the app read
+	tlsKey []byte
+	device *soft.Device
+	// tpm is nil for the software device alone; with composite it stands beside that.
+	tpm       *tpm.Device
+	composite bool
+	key       ed25519.PrivateKey
+	peer      []byte
+	asked     atomic.Int64
+	answers   atomic.Int64
+	got       atomic.Int64 // bytes of bodies that the app read
 
 	mu sync.Mutex
 	// What a test changes before evidence is made, in the receipt, in the document
@@ -240,6 +242,9 @@ const imageID = "sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d
 func (p *provider) attest(c *attest.Claims, doc *attest.Endpoint) (err error) {
 	ctx := context.Background()
 	var e attest.Evidence
+	if p.composite {
+		return p.attestBoth(ctx, c, doc)
+	}
 	if p.tpm == nil {
 		doc.Claims = attest.EncodeClaims(c)
 		e, err = p.device.Attest(ctx, doc.Claims)
@@ -259,6 +264,30 @@ func (p *provider) attest(c *attest.Claims, doc *attest.Endpoint) (err error) {
 	}
 	doc.Evidence = []attest.Evidence{e}
 	return err
+}
+
+// attestBoth is composite evidence: a report whose claims name the TPM's key,
+// and a quote by it.
+func (p *provider) attestBoth(ctx context.Context, c *attest.Claims, doc *attest.Endpoint) error {
+	id, err := p.tpm.Bound(ctx)
+	if err != nil {
+		return err
+	}
+	doc.Identity = &id
+	if c.TPMAKName, err = p.tpm.AKName(ctx); err != nil {
+		return err
+	}
+	doc.Claims = attest.EncodeClaims(c)
+	report, err := p.device.Attest(ctx, doc.Claims)
+	if err != nil {
+		return err
+	}
+	quote, err := p.tpm.Attest(ctx, doc.Claims)
+	if err != nil {
+		return err
+	}
+	doc.Evidence = []attest.Evidence{report, quote}
+	return nil
 }
 
 // activate proves that the TPM holds both keys.
@@ -311,7 +340,12 @@ func (p *provider) policy(t testing.TB) *policy.Policy {
 	check(t, p.attest(claims, doc))
 	var want *verify.Expected
 	roots := verify.RootsShown(doc.Identity, doc.Evidence)
-	if doc.Identity != nil {
+	switch {
+	case p.composite:
+		var err error
+		want, err = verify.BoundAK(doc.Identity.AKPublic)
+		check(t, err)
+	case doc.Identity != nil:
 		act, w, err := verify.NewActivation(*doc.Identity, roots, rand.Reader, time.Now())
 		check(t, err)
 		secret, err := p.tpm.Activate(t.Context(), act)
