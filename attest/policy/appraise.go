@@ -74,6 +74,9 @@ func (a *appraisal) warn(format string, args ...any) {
 	a.v.Warnings = append(a.v.Warnings, fmt.Sprintf(format, args...))
 }
 
+// usualChecks is about how many a full policy makes.
+const usualChecks = 32
+
 // verified wants a result of a verification that was made and that passed.
 func (a *appraisal) verified() bool {
 	broken := attest.Check{Code: CodeInternal, Name: "verification", Want: "evidence that was verified"}
@@ -85,7 +88,7 @@ func (a *appraisal) verified() bool {
 		broken.Got = "no check made"
 		return a.check(broken)
 	}
-	a.v.Checks = slices.Clone(a.r.Checks)
+	a.v.Checks = append(make([]attest.Check, 0, len(a.r.Checks)+usualChecks), a.r.Checks...)
 	if _, failed := a.v.Failed(); failed {
 		return false
 	}
@@ -103,11 +106,11 @@ func (a *appraisal) usable() bool {
 		c.Got = "no policy"
 		return a.check(c)
 	}
-	if faults := a.p.faults(); len(faults) > 0 {
+	faults, digest := a.p.assess()
+	if len(faults) > 0 {
 		c.Got, c.Policy = faults[0].String(), a.p.where(faults[0].Field)
 		return a.check(c)
 	}
-	digest := a.p.Digest()
 	c.OK, c.Got = true, fmt.Sprintf("version %d, sha256:%x", a.p.Version, digest[:8])
 	if a.p.Unverified {
 		a.warn("%s: its values were copied from a provider and nobody has compared them with a build; review them and remove unverified", WarnUnverified)

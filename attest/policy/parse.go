@@ -49,6 +49,7 @@ func Parse(data []byte) (*Policy, error) {
 		}
 	}
 	if len(faults) == 0 {
+		p.judge((&decoder{lines: map[string]int{}}).policy(root))
 		return p, nil
 	}
 	slices.SortStableFunc(faults, func(a, b status.Fault) int { return cmp.Compare(a.Line, b.Line) })

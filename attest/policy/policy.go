@@ -16,7 +16,8 @@ const DefaultMaxAge = 10 * time.Minute
 const MaxMaxAge = 24 * time.Hour
 
 // Policy is what a verifier demands. The zero value denies everything. Make
-// one with [Parse], [Builtin] or [FromResult].
+// one with [Parse], [Builtin] or [FromResult]. It may be used from several
+// goroutines as long as nobody changes it.
 type Policy struct {
 	// Version grows with every edit of the file; at least 1.
 	Version int
@@ -40,6 +41,8 @@ type Policy struct {
 	// lines has the line in the file of each field that was read, by path.
 	lines   map[string]int
 	builtin bool
+	// judged is nil unless [Parse] made the policy.
+	judged *judged
 }
 
 // Trust says which evidence is accepted at all.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -74,12 +75,16 @@ func (t TCB) min(o TCB) TCB {
 
 // String is in the form of a policy file.
 func (t TCB) String() string {
-	var b []string
+	b := []byte("{")
 	for _, part := range t.parts() {
 		if part.name == "fmc" && part.value == 0 {
 			continue
 		}
-		b = append(b, fmt.Sprintf("%s: %d", part.name, part.value))
+		if len(b) > 1 {
+			b = append(b, ", "...)
+		}
+		b = append(append(b, part.name...), ": "...)
+		b = strconv.AppendUint(b, uint64(part.value), 10)
 	}
-	return "{" + strings.Join(b, ", ") + "}"
+	return string(append(b, '}'))
 }
