@@ -22,8 +22,9 @@ var layers = map[string]int{
 	"proto/problem": 2, "attest/tpmtemplate": 2,
 	"manifest": 2, "attest": 2, "attest/bootlog": 2,
 	"manifest/internal/strictyaml": 1, "attest/device/keyfile": 2, "p2p/lifecycle": 1,
-	"manifest/offer": 3,
-	"attest/verify":  3, "attest/policy": 3, "attest/keyrelease": 3,
+	"attest/verify/p384": 1,
+	"manifest/offer":     3,
+	"attest/verify":      3, "attest/policy": 3, "attest/keyrelease": 3,
 	"attest/device/tpm": 3, "attest/device/soft": 3, "attest/device/tsm": 3, "attest/device/collateral": 3,
 	"attest/attesttest": 4, "attest/receipt": 3, "attest/podlog": 3, "attest/tlog": 3,
 	"attest/client": 4,
@@ -55,6 +56,7 @@ var homes = map[string][]string{
 	"github.com/google/go-sev-guest":         {"attest/verify", "attest/device/soft", "attest/device/tsm"},
 	"github.com/google/go-configfs-tsm":      {"attest/device/tsm"},
 	"github.com/google/go-tdx-guest":         {"attest/verify"},
+	"github.com/cloudflare/circl":            {"attest/verify/p384"},
 	"golang.org/x/crypto/acme":               {"provider/certs"},
 	"modernc.org/sqlite":                     {"provider/store"},
 	"github.com/spf13/cobra":                 {"cmd/internal/cli", "cmd/provider", "cmd/publisher"},
@@ -68,7 +70,7 @@ var homes = map[string][]string{
 // pure packages do no I/O: they are functions of their arguments.
 var pure = []string{
 	"proto/status", "manifest", "manifest/offer", "attest", "attest/verify", "attest/policy",
-	"attest/keyrelease", "attest/tpmtemplate", "attest/receipt", "attest/bootlog", "attest/podlog", "attest/tlog", "manifest/internal/strictyaml",
+	"attest/keyrelease", "attest/tpmtemplate", "attest/receipt", "attest/bootlog", "attest/podlog", "attest/tlog", "manifest/internal/strictyaml", "attest/verify/p384",
 }
 
 var impure = []string{"net", "os", "log/slog", "log", "os/exec", "net/http", "math/rand"}

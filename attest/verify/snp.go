@@ -2,16 +2,18 @@ package verify
 
 import (
 	"bytes"
+	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/go-sev-guest/abi"
 	spb "github.com/google/go-sev-guest/proto/sevsnp"
-	"github.com/google/go-sev-guest/verify"
 
 	"apocryph/attest"
+	"apocryph/attest/verify/p384"
 )
 
 // maxVMPL is the least privileged level of a guest. A report that the
@@ -32,7 +34,7 @@ func checkSNP(s *steps, e attest.Evidence, binding [64]byte, roots Roots, now ti
 	if err != nil {
 		return nil, err
 	}
-	if err := verify.SnpReportSignature(e.Report, chain.leaf); err != nil {
+	if err := checkReportSignature(e.Report, chain.key); err != nil {
 		return nil, s.fail(codeSignature, "a signature that the certificate's key did not make", "the signature of the report by its chip", err)
 	}
 	s.pass(codeSignature, "by "+chain.leaf.Subject.CommonName)
@@ -86,6 +88,28 @@ func parseReport(raw []byte) (*spb.Report, error) {
 		return nil, errNotOfThisForm
 	}
 	return report, nil
+}
+
+// scalarSize is that of r and of s in a report, little-endian with room for
+// larger curves, in bytes (56860, signature by ECDSA P-384 with SHA-384).
+const scalarSize = 72
+
+// checkReportSignature checks the only kind of signature that reports have,
+// ECDSA over P-384 with SHA-384.
+func checkReportSignature(report []byte, key p384.Key) error {
+	if err := abi.ValidateReportFormat(report); err != nil {
+		return err
+	}
+	if algo := abi.SignatureAlgo(report); algo != abi.SignEcdsaP384Sha384 {
+		return fmt.Errorf("algorithm %d", algo)
+	}
+	body := abi.SignedComponent(report)
+	signature := report[len(body):]
+	r, s := abi.AmdBigInt(signature[:scalarSize]), abi.AmdBigInt(signature[scalarSize:2*scalarSize])
+	if !key.Verify(sha512.Sum384(body), r, s) {
+		return errors.New("the signature is wrong")
+	}
+	return nil
 }
 
 // checkSNPExtras refuses what may accompany other evidence. Nothing would vouch

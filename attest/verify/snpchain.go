@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-sev-guest/verify/trust"
 
 	"apocryph/attest"
+	"apocryph/attest/verify/p384"
 )
 
 // snpChain is a verified chain: a chip's key (VCEK) or one that AMD gave a
@@ -25,8 +26,10 @@ import (
 // root (ARK).
 type snpChain struct {
 	leaf, intermediate, root *x509.Certificate
-	ek                       *endorsementKey
-	fingerprint              [32]byte
+	// key is the leaf's.
+	key         p384.Key
+	ek          *endorsementKey
+	fingerprint [32]byte
 	// crlExpires is zero where no revocation list came.
 	crlExpires time.Time
 	// The chain verifies from and until these, both included.
@@ -144,6 +147,12 @@ func verifySNPChain(ders [][]byte, kind abi.ReportSigner, trusted map[string]*tr
 	if err := checkLeaf(leaf, kind); err != nil {
 		return fail("a certificate that is not a chip's", fmt.Sprintf("a %v's certificate in AMD's form", kind), err)
 	}
+	// checkLeaf saw that there is one.
+	public, _ := leaf.PublicKey.(*ecdsa.PublicKey)
+	key, err := p384.NewKey(public)
+	if err != nil {
+		return fail("a certificate that is not a chip's", "a key on P-384", err)
+	}
 	line := lineOfIssuer(leaf, kind)
 	known := trusted[line]
 	if known == nil {
@@ -153,7 +162,7 @@ func verifySNPChain(ders [][]byte, kind abi.ReportSigner, trusted map[string]*tr
 	if err != nil {
 		return fail("a certificate without AMD's extensions", fmt.Sprintf("a %v's certificate in AMD's form", kind), err)
 	}
-	c := &snpChain{leaf: leaf, intermediate: known.Ask, root: known.Ark, ek: ek}
+	c := &snpChain{leaf: leaf, key: key, intermediate: known.Ask, root: known.Ark, ek: ek}
 	if kind == abi.VlekReportSigner {
 		c.intermediate = known.Asvk
 	}
