@@ -5,6 +5,8 @@ package policy
 const (
 	// CodeExpired: the claims are no longer, or not, valid.
 	CodeExpired = "ATT-023"
+	// CodeNoCollateral: the vendor's revocation list did not come along, or is old.
+	CodeNoCollateral = "ATT-033"
 	// CodeDebug: the guest can be debugged from outside.
 	CodeDebug = "ATT-050"
 	// CodeMigratable: the guest can be moved to another machine.

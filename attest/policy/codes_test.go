@@ -52,6 +52,7 @@ func TestEveryCodeIsProvoked(t *testing.T) {
 	full := func(f func(*attest.Result)) *attest.Result { return change(fullSNPResult(), f) }
 	provoke := map[string]func() attest.Check{
 		policy.CodeExpired:         of(snpPolicy, change(snpResult(), func(r *attest.Result) { r.Claims.ExpiresAt = now })),
+		policy.CodeNoCollateral:    of(fullSNP, snp(func(f *attest.SNPFacts) { f.CRLExpires = now })),
 		policy.CodeDebug:           of(fullSNP, snp(func(f *attest.SNPFacts) { f.Debug = true })),
 		policy.CodeMigratable:      of(fullSNP, snp(func(f *attest.SNPFacts) { f.Migratable = true })),
 		policy.CodeVMPL:            of(fullSNP, snp(func(f *attest.SNPFacts) { f.VMPL = 1 })),

@@ -16,11 +16,12 @@ func (a *appraisal) quoteAnchor() attest.Anchor {
 // wantsQuote reports whether a set for reports demands something of a TPM beside
 // them. What a TD boots is in its own registers.
 func (s *ReferenceSet) wantsQuote() bool {
-	return s.PCRs != nil || s.Boot != nil && s.TEE != attest.TDX
+	return s.PCRs != nil || len(s.AKs) > 0 || s.Boot != nil && s.TEE != attest.TDX
 }
 
-// beside compares the quote of the TPM that a report names. Its keys are not
-// compared: the measured software said which TPM it is.
+// beside compares the quote of the TPM that a report names. Which TPM it is the
+// measured software said; a set may hold it to certain attestation keys. Their
+// endorsement key is not compared, since nobody shows one.
 func (a *appraisal) beside(at string, s *ReferenceSet) []attest.Check {
 	if !s.wantsQuote() {
 		return nil
@@ -29,8 +30,12 @@ func (a *appraisal) beside(at string, s *ReferenceSet) []attest.Check {
 		Code: CodePCRSelection, Name: "quote", Anchor: a.quoteAnchor(), Policy: a.p.where(at + ".pcrs"),
 		Got: "no TPM beside the report", Want: "a quote by the TPM that the report names",
 	}
-	if s.PCRs == nil {
+	switch {
+	case s.PCRs != nil:
+	case s.Boot != nil && s.TEE != attest.TDX:
 		c.Policy = a.p.where(at + ".boot")
+	default:
+		c.Policy = a.p.where(at + ".aks")
 	}
 	f := a.r.TPM
 	if f == nil {
@@ -38,6 +43,9 @@ func (a *appraisal) beside(at string, s *ReferenceSet) []attest.Check {
 	}
 	c.OK, c.Got = f.AKBinding == attest.AKReported || f.AKBinding == attest.AKActivated, "a quote by the key "+hexOrNothing(f.AKName)
 	checks := []attest.Check{c}
+	if len(s.AKs) > 0 {
+		checks = append(checks, a.attestationKey(at, s, a.quoteAnchor()))
+	}
 	if s.TEE != attest.TDX {
 		checks = append(checks, a.boot(at, CodePCRValue, a.quoteAnchor(), s.Boot, f.Boot)...)
 	}

@@ -37,6 +37,9 @@ func TestComposite(t *testing.T) {
 		with := func(b byte) string {
 			return edit(t, kind.text, field, kind.tee+pcrs(b))
 		}
+		keyed := func(b byte) string {
+			return edit(t, kind.text, field, kind.tee+`aks: ["`+hexOf(b, policy.AKNameSize)+`"]`)
+		}
 		for name, tt := range map[string]struct {
 			text   string
 			result *attest.Result
@@ -46,7 +49,15 @@ func TestComposite(t *testing.T) {
 			"no demand":            {kind.text, withTPM(kind.result()), ""},
 			"no demand and no TPM": {kind.text, kind.result(), ""},
 			"other registers":      {with(6), withTPM(kind.result()), policy.CodePCRValue},
-			"no TPM":               {with(5), kind.result(), policy.CodePCRSelection},
+			"its key":              {keyed(0x0b), withTPM(kind.result()), ""},
+			"another key":          {keyed(0x0c), withTPM(kind.result()), policy.CodePlatform},
+			"its key, and no TPM":  {keyed(0x0b), kind.result(), policy.CodePCRSelection},
+			"its key, which the report does not name": {keyed(0x0b), func() *attest.Result {
+				r := withTPM(kind.result())
+				r.TPM.AKBinding = attest.AKPinned
+				return r
+			}(), policy.CodePCRSelection},
+			"no TPM": {with(5), kind.result(), policy.CodePCRSelection},
 			"a register not quoted": {with(5), func() *attest.Result {
 				r := withTPM(kind.result())
 				r.TPM.PCRs = r.TPM.PCRs[:4]
@@ -76,7 +87,10 @@ func TestComposite(t *testing.T) {
 				if again := parse(t, string(p.Marshal())); !bytes.Equal(again.Marshal(), p.Marshal()) || again.Digest() != p.Digest() {
 					t.Errorf("reads back as %s", again.Marshal())
 				}
-				if demanded := tt.text != kind.text; slices.ContainsFunc(policy.Explain(p), func(s string) bool { return strings.Contains(s, "register 4 (boot loader)") }) != demanded {
+				if demanded := strings.Contains(tt.text, "pcrs:"); slices.ContainsFunc(policy.Explain(p), func(s string) bool { return strings.Contains(s, "register 4 (boot loader)") }) != demanded {
+					t.Errorf("explained as %q", policy.Explain(p))
+				}
+				if keyed := strings.Contains(tt.text, "aks:"); slices.ContainsFunc(policy.Explain(p), func(s string) bool { return strings.Contains(s, "whose attestation key the report names") }) != keyed {
 					t.Errorf("explained as %q", policy.Explain(p))
 				}
 			})
@@ -91,6 +105,30 @@ func TestComposite(t *testing.T) {
 				t.Errorf("got %+v", v.Checks)
 			}
 		})
+	}
+}
+
+// TestReportedKeyIsNotPinned: a key that counts beside a report is not one that
+// a TPM alone may be believed for.
+func TestReportedKeyIsNotPinned(t *testing.T) {
+	t.Parallel()
+	text := edit(t, snpPolicy, "tee: sev-snp", "tee: sev-snp\n    aks: [\""+hexOf(0x0b, policy.AKNameSize)+"\"]")
+	text = edit(t, text, "[sev-snp]", "[sev-snp, tpm2-identity]")
+	p := parse(t, text)
+	if names := p.AKNames(); len(names) > 0 {
+		t.Errorf("got %x", names)
+	}
+	r := withTPM(snpResult())
+	r.Level, r.SNP, r.TPM.AKBinding = attest.LevelTPMIdentity, nil, attest.AKPinned
+	if v := p.Appraise(r, now); v.Affirmed {
+		t.Errorf("a TPM alone: got %+v", v.Checks)
+	}
+	p = parse(t, edit(t, text, "reference:\n", "reference:\n  - {name: server, tee: tpm2, aks: [\""+hexOf(0x0c, policy.AKNameSize)+"\"]}\n"))
+	if names := p.AKNames(); len(names) != 1 || names[0][0] != 0x0c {
+		t.Errorf("got %x", names)
+	}
+	if v := p.Appraise(r, now); v.Affirmed {
+		t.Errorf("beside another set: got %+v", v.Checks)
 	}
 }
 

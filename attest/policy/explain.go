@@ -99,6 +99,7 @@ func (e *explainer) set(at string, s *ReferenceSet, more bool) {
 	if s.TEE == attest.TDX {
 		e.tdxSet(s.TDX, say)
 		s.Boot.explain(say)
+		s.explainKeys(say)
 		s.PCRs.explain(say)
 		return
 	}
@@ -116,8 +117,16 @@ func (e *explainer) set(at string, s *ReferenceSet, more bool) {
 	s.GuestPolicy.explain(say)
 	say("vmpl", "the report comes from privilege level %d", s.VMPL)
 	s.SNP.explain(say)
+	s.explainKeys(say)
 	s.Boot.explain(say)
 	s.PCRs.explain(say)
+}
+
+// explainKeys is for sets of reports.
+func (s *ReferenceSet) explainKeys(say func(field, format string, args ...any)) {
+	if len(s.AKs) > 0 {
+		say("aks", "a TPM quotes beside it, whose attestation key the report names and is %s", alternatives(s.AKs))
+	}
 }
 
 func (e *explainer) tpmSet(s *ReferenceSet, say func(field, format string, args ...any)) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -33,6 +34,7 @@ reference:
     min_firmware: "1.55.21"
     mitigations: 3
     platform: [tsme, ecc, alias_check, ciphertext_hiding, rapl_off, smt_off, tio_off, vcek]
+    require_crl: true
     guest_policy: {cxl: true, min_abi: "1.55", require: [single_socket, aes256_xts, rapl_off, ciphertext_hiding, page_swap_off]}
     host_data: ["` + hexOf(0x44, 32) + `"]
     id_keys: ["` + hex96(0x45) + `"]
@@ -89,6 +91,7 @@ func fullSNPResult() *attest.Result {
 	f.Platform = attest.SNPPlatform{TSME: true, ECC: true, RAPLOff: true, CiphertextHiding: true, AliasCheck: true}
 	f.LaunchMitigations, f.CurrentMitigations = 3, 7
 	f.HostData, f.IDKeyDigest, f.AuthorKeyDigest, f.GuestSVN = fill(0x44, 32), fill(0x45, 48), fill(0x46, 48), 7
+	f.CRLExpires = now.Add(time.Hour)
 	r.PodLog = &attest.PodLogFacts{Register: "pcr14", Length: 4, Events: map[string]int{"config": 1, "ready": 1}}
 	r.Transparency = &attest.TransparencyFacts{Size: 9, Included: true}
 	return r
@@ -193,6 +196,9 @@ func TestFullPoliciesDeny(t *testing.T) {
 		{"abi", fullSNP, snp(func(f *attest.SNPFacts) { f.GuestPolicy.ABIMinor = 54 }), policy.CodeGuestPolicy, "1.54", "1.55", "guest_policy.min_abi"},
 		{"two sockets", fullSNP, snp(func(f *attest.SNPFacts) { f.GuestPolicy.SingleSocket = false }), policy.CodeGuestPolicy, "no single_socket", "aes256_xts", "guest_policy.require"},
 		{"no ciphertext hiding", fullSNP, snp(func(f *attest.SNPFacts) { f.GuestPolicy.CiphertextHiding = false }), policy.CodeGuestPolicy, "no ciphertext_hiding", "", ""},
+		{"no revocation list", fullSNP, snp(func(f *attest.SNPFacts) { f.CRLExpires = time.Time{} }), policy.CodeNoCollateral, "none", "AMD's, until after 2026-11-21T12:00:00Z", "policy line 16: reference[0].require_crl"},
+		{"a revocation list of yesterday", fullSNP, snp(func(f *attest.SNPFacts) { f.CRLExpires = now.Add(-24 * time.Hour) }), policy.CodeNoCollateral, "one until 2026-11-20T12:00:00Z", "", "policy line 16: reference[0].require_crl"},
+		{"a revocation list until now", fullSNP, snp(func(f *attest.SNPFacts) { f.CRLExpires = now }), policy.CodeNoCollateral, "one until 2026-11-21T12:00:00Z", "", ""},
 		{"host data", fullSNP, snp(func(f *attest.SNPFacts) { f.HostData[0]++ }), policy.CodeHostData, "4544", "4444", "host_data"},
 		{"no host data", fullSNP, snp(func(f *attest.SNPFacts) { f.HostData = nil }), policy.CodeHostData, "nothing", "", ""},
 		{"another id key", fullSNP, snp(func(f *attest.SNPFacts) { f.IDKeyDigest[0]++ }), policy.CodeIDBlock, "4645", "4545", "id_keys"},
@@ -287,7 +293,11 @@ func TestFullPoliciesRefused(t *testing.T) {
 		"advisory":           {fullTDX, "INTEL-SA-00002", "all", `tcb.advisories[1]: got "all"`},
 		"boot in a report's": {softPolicy, "tee: soft", "tee: soft, boot: {events: {16: [\"" + hex64(1) + "\"]}}", "reference[0].boot.events.16: got register 16"},
 		"snp in tpm2":        {fullTPM, "tee: tpm2", "tee: tpm2\n    products: [Milan]\n    platform: [ecc]", "reference[0].products: got a field of sev-snp"},
-		"aks in tdx":         {fullTDX, "tee: tdx", "tee: tdx\n    aks: [\"" + hexOf(0x0b, 34) + "\"]", "reference[0].aks: got a field of tpm2"},
+		"ek in tdx":          {fullTDX, "tee: tdx", "tee: tdx\n    ek: [\"sha256:" + hex64(0x0b) + "\"]", "reference[0].ek: got a field of tpm2"},
+		"short aks in tdx":   {fullTDX, "tee: tdx", "tee: tdx\n    aks: [\"" + hexOf(0x0b, 33) + "\"]", "reference[0].aks[0]: got 33 bytes"},
+		"aks of zeros":       {fullSNP, "tee: sev-snp", "tee: sev-snp\n    aks: [\"" + hexOf(0, 34) + "\"]", "reference[0].aks[0]: got all zeros"},
+		"a list in tdx":      {fullTDX, "tee: tdx", "tee: tdx\n    require_crl: true", "reference[0].require_crl: got a field of sev-snp"},
+		"a list perhaps":     {fullSNP, "require_crl: true", "require_crl: yes", "reference[0].require_crl: got"},
 		"boot says nothing":  {identityPolicy, "tee: tpm2,", "tee: tpm2, boot: {secure_boot: true},", "reference[0].boot: got nothing that says what booted"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -116,6 +116,9 @@ func (l *linter) set(at string, s *ReferenceSet) {
 	if s.TEE == attest.SEVSNP && (s.MinTCB == nil || *s.MinTCB == TCB{}) {
 		l.add(SeverityError, at+".min_tcb", "no firmware floor: firmware with known holes would be accepted")
 	}
+	if s.TEE == attest.SEVSNP && (s.SNP == nil || !s.SNP.RequireCRL) {
+		l.add(SeverityWarning, at+".require_crl", "a provider may leave AMD's revocation list out; set it to true to refuse such evidence")
+	}
 	if s.TEE == attest.TDX {
 		l.tdxSet(at, s.TDX)
 	}

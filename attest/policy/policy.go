@@ -88,7 +88,8 @@ type ReferenceSet struct {
 	// SubjectPublicKeyInfo; empty means any under an EK root (tpm2).
 	EK [][32]byte
 	// AKs are the names of the accepted attestation keys, [AKNameSize] bytes each;
-	// empty means any of the machine's (tpm2). See [Policy.AKNames].
+	// empty means any of the machine's. In a set of another kind than tpm2 it is the
+	// key of the TPM that the report names. See [Policy.AKNames].
 	AKs [][]byte
 
 	// Boot is what the boot's event log must prove: the TD's own in a set for tdx, a
@@ -202,7 +203,8 @@ func (p *Policy) EKRoots() [][32]byte {
 // one of them needs neither a certificate of its endorsement key nor an
 // activation, since whoever wrote the policy vouches for the key. There are none
 // unless a level of a TPM is accepted. Keys of sets that name endorsement keys
-// as well are not among them: there both have to be shown.
+// as well are not among them: there both have to be shown. Neither are those of
+// sets for reports, which count only beside a report that names them.
 func (p *Policy) AKNames() [][AKNameSize]byte {
 	if p == nil || !p.accepts(attest.LevelTPMIdentity) && !p.accepts(attest.LevelTPMMeasuredBoot) {
 		return nil
@@ -210,7 +212,7 @@ func (p *Policy) AKNames() [][AKNameSize]byte {
 	var names [][AKNameSize]byte
 	for _, s := range p.Reference {
 		for _, n := range s.AKs {
-			if len(s.EK) == 0 && len(n) == AKNameSize {
+			if s.TEE == attest.TPM2 && len(s.EK) == 0 && len(n) == AKNameSize {
 				names = append(names, [AKNameSize]byte(n))
 			}
 		}

@@ -31,6 +31,9 @@ type SNP struct {
 	Mitigations int
 	// Platform are words of [platformDemands].
 	Platform []string
+	// RequireCRL wants AMD's revocation list beside the report, before its next
+	// update. Without it a provider can leave the list out.
+	RequireCRL bool
 }
 
 // demand is a word of a policy that wants one bit of a report.
@@ -157,6 +160,13 @@ func (a *appraisal) snpMore(at string, s *SNP) []attest.Check {
 		lacks := unmet(s.Platform, platformDemands, f)
 		add(CodePlatformSetup, "platform", "platform", missing(lacks), strings.Join(s.Platform, ", "), len(lacks) == 0)
 	}
+	if s.RequireCRL {
+		got := "none"
+		if !f.CRLExpires.IsZero() {
+			got = "one until " + stamp(f.CRLExpires)
+		}
+		add(CodeNoCollateral, "revocation list", "require_crl", got, "AMD's, until after "+stamp(a.now), f.CRLExpires.After(a.now))
+	}
 	list(CodeHostData, "host data", "host_data", s.HostData, f.HostData)
 	list(CodeIDBlock, "id key", "id_keys", s.IDKeys, f.IDKeyDigest)
 	list(CodeIDBlock, "author key", "author_keys", s.AuthorKeys, f.AuthorKeyDigest)
@@ -228,6 +238,7 @@ func fromSNPFacts(f *attest.SNPFacts) *SNP {
 			s.Platform = append(s.Platform, d.word)
 		}
 	}
+	s.RequireCRL = !f.CRLExpires.IsZero()
 	if len(f.HostData) > 0 && !zero(f.HostData) {
 		s.HostData = [][]byte{slices.Clone(f.HostData)}
 	}

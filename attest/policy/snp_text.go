@@ -9,7 +9,7 @@ import (
 
 // snpFields are the fields of a set that are read into [SNP].
 var snpFields = []string{
-	"products", "host_data", "min_committed_tcb", "min_launch_tcb", "min_firmware", "id_keys", "author_keys", "min_guest_svn", "mitigations", "platform",
+	"products", "host_data", "min_committed_tcb", "min_launch_tcb", "min_firmware", "id_keys", "author_keys", "min_guest_svn", "mitigations", "platform", "require_crl",
 }
 
 // snp reads those fields, nil where none is there.
@@ -35,6 +35,9 @@ func (d *decoder) snp(f map[string]*yaml.Node, path string) *SNP {
 	}
 	if v := f["min_firmware"]; v != nil {
 		s.MinFirmware, _ = d.text(v, path+".min_firmware")
+	}
+	if v := f["require_crl"]; v != nil {
+		s.RequireCRL = d.boolean(v, path+".require_crl")
 	}
 	if v := f["min_guest_svn"]; v != nil {
 		s.MinGuestSVN, _ = d.integer(v, path+".min_guest_svn", 1, maxGuestSVN)
@@ -149,6 +152,9 @@ func (w *writer) snp(s *SNP) {
 		w.line(2, "mitigations: %d", s.Mitigations)
 	}
 	word("platform", s.Platform)
+	if s.RequireCRL {
+		w.line(2, "require_crl: true")
+	}
 	w.list(2, "host_data", plain(s.HostData))
 	w.list(2, "id_keys", plain(s.IDKeys))
 	w.list(2, "author_keys", plain(s.AuthorKeys))
@@ -191,6 +197,9 @@ func (s *SNP) explain(say func(field, format string, args ...any)) {
 	}
 	if len(s.Platform) > 0 {
 		say("platform", "of the machine: %s", demanded(s.Platform, platformDemands))
+	}
+	if s.RequireCRL {
+		say("require_crl", "AMD's revocation list came along and is before its next update")
 	}
 	if len(s.HostData) > 0 {
 		say("host_data", "the host's data at launch is %s", alternatives(s.HostData))

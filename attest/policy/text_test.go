@@ -27,6 +27,8 @@ func TestExplainGolden(t *testing.T) {
 }
 
 func TestLint(t *testing.T) {
+	withoutList := snpPolicy
+	snpPolicy := edit(t, snpPolicy, "    guest_policy: {smt: true}\n", "    guest_policy: {smt: true}\n    require_crl: true\n")
 	zeros := edit(t, tpmPolicy, `7: ["`+hex64(8)+`"]`, `14: ["`+hex64(0)+`", "`+hex64(0xff)+`"]`)
 	reset := parse(t, tpmPolicy)
 	reset.Reference[0].PCRs.Values[16] = [][]byte{fill(1, 32)}
@@ -42,7 +44,11 @@ func TestLint(t *testing.T) {
 		"built-in": {policy.Builtin(), []string{"warning: reference: nothing can pass without a reference set", "warning: offer: any price"}},
 		"unverified": {
 			parse(t, snpPolicy+"unverified: true\n"),
-			[]string{"warning: line 13: unverified: the reference values were copied"},
+			[]string{"warning: line 14: unverified: the reference values were copied"},
+		},
+		"no revocation list": {
+			parse(t, withoutList),
+			[]string{"warning: line 5: reference[0].require_crl: a provider may leave AMD's revocation list out"},
 		},
 		"no floor": {
 			parse(t, edit(t, snpPolicy, "    min_tcb: {bootloader: 4, tee: 1, snp: 23, microcode: 213}\n", "")),
@@ -55,7 +61,7 @@ func TestLint(t *testing.T) {
 		"soft": {parse(t, softPolicy), []string{"warning: line 2: trust.levels[0]: NOT SECURE"}},
 		"CA without effect": {
 			parse(t, snpPolicy+"dev: {soft_ca: [\"sha256:"+hex64(1)+"\"]}\n"),
-			[]string{"warning: line 13: dev.soft_ca: has no effect"},
+			[]string{"warning: line 14: dev.soft_ca: has no effect"},
 		},
 		"level without a set": {
 			parse(t, edit(t, snpPolicy, "[sev-snp]", "[sev-snp, tdx]")),

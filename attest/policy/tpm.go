@@ -57,10 +57,7 @@ func (a *appraisal) tpmSet(at string, s *ReferenceSet) []attest.Check {
 	}
 	switch {
 	case len(s.AKs) > 0:
-		checks = append(checks, attest.Check{
-			Code: CodePlatform, Name: "attestation key", Anchor: anchor, Policy: a.p.where(at + ".aks"),
-			Got: hexOrNothing(f.AKName), Want: hexes(s.AKs), OK: contains(s.AKs, f.AKName),
-		})
+		checks = append(checks, a.attestationKey(at, s, anchor))
 	case f.EKFingerprint == [32]byte{}:
 		checks = append(checks, attest.Check{
 			Code: CodePlatform, Name: "endorsement key", Anchor: anchor, Policy: a.p.where(at),
@@ -69,6 +66,15 @@ func (a *appraisal) tpmSet(at string, s *ReferenceSet) []attest.Check {
 	}
 	checks = append(checks, a.boot(at, CodePCRValue, anchor, s.Boot, f.Boot)...)
 	return append(checks, a.registers(at, s.PCRs)...)
+}
+
+// attestationKey compares the name of the key that signed the quote.
+func (a *appraisal) attestationKey(at string, s *ReferenceSet, anchor attest.Anchor) attest.Check {
+	name := a.r.TPM.AKName
+	return attest.Check{
+		Code: CodePlatform, Name: "attestation key", Anchor: anchor, Policy: a.p.where(at + ".aks"),
+		Got: hexOrNothing(name), Want: hexes(s.AKs), OK: contains(s.AKs, name),
+	}
 }
 
 // registers compares those that a set names.

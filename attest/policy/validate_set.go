@@ -22,6 +22,7 @@ func (v *validator) set(s *ReferenceSet, at string) {
 		v.fault(at+".tee", quote(string(s.TEE)), "sev-snp, tdx, tpm2 or soft")
 		return
 	}
+	v.sized(at+".aks", s.AKs, AKNameSize)
 	if s.PCRs != nil {
 		v.pcrs(s.PCRs, at+".pcrs")
 	}
@@ -75,8 +76,8 @@ func (v *validator) foreign(at string, s *ReferenceSet, kind attest.Type) {
 		{"min_guest_svn", m.MinGuestSVN != 0, attest.SEVSNP},
 		{"mitigations", m.Mitigations != 0, attest.SEVSNP},
 		{"platform", len(m.Platform) > 0, attest.SEVSNP},
+		{"require_crl", m.RequireCRL, attest.SEVSNP},
 		{"ek", len(s.EK) > 0, attest.TPM2},
-		{"aks", len(s.AKs) > 0, attest.TPM2},
 		{"mrtd", len(t.MRTD) > 0, attest.TDX},
 		{"mrseam", len(t.MRSEAM) > 0, attest.TDX},
 		{"rtmrs", len(t.RTMRs) > 0, attest.TDX},
@@ -120,7 +121,6 @@ func (v *validator) sized(field string, list [][]byte, size int) {
 func (v *validator) tpmSet(s *ReferenceSet, at string) {
 	v.foreign(at, s, attest.TPM2)
 	v.fingerprints(at+".ek", s.EK)
-	v.sized(at+".aks", s.AKs, AKNameSize)
 	v.boot(s, at+".boot")
 	if len(s.EK) == 0 && len(v.p.Trust.EKRoots) == 0 && len(s.AKs) == 0 {
 		v.fault(at+".ek", "nothing", "a pinned machine here, or a root in trust.ek_roots: else any program can pretend to be a TPM")
