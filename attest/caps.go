@@ -91,7 +91,9 @@ func (e Evidence) Check() error {
 		}
 		f.count("tpm.pcrs", len(q.PCRs), MaxPCRs)
 		for i, p := range q.PCRs[:min(len(q.PCRs), MaxPCRs)] {
-			f.pcr(fmt.Sprintf("tpm.pcrs[%d]", i), p)
+			if !p.wellFormed() {
+				f.pcr(fmt.Sprintf("tpm.pcrs[%d]", i), p)
+			}
 		}
 	}
 	return f.err(reasonEvidence, "evidence")
@@ -181,8 +183,24 @@ func (f *faults) endorsements(list []Endorsement) {
 	}
 }
 
+// bankSize is that of a bank's values in bytes, 0 for an unknown bank.
+func bankSize(bank string) int {
+	switch bank {
+	case "sha256":
+		return 32
+	case "sha384":
+		return 48
+	}
+	return 0
+}
+
+// wellFormed spares the name of a fault where there is none: each quote has many.
+func (p PCR) wellFormed() bool {
+	return len(p.Value) > 0 && len(p.Value) == bankSize(p.Bank) && p.Index < MaxPCRs
+}
+
 func (f *faults) pcr(field string, p PCR) {
-	size := map[string]int{"sha256": 32, "sha384": 48}[p.Bank]
+	size := bankSize(p.Bank)
 	if size == 0 {
 		f.add(field+".bank", fmt.Sprintf("%.32q", p.Bank), `"sha256" or "sha384"`)
 		return
