@@ -58,7 +58,7 @@ func (n *Node) keepBootstrap(ctx context.Context, info peer.AddrInfo) {
 	connected := func() bool { return n.host.Network().Connectedness(info.ID) == network.Connected }
 	for {
 		if !connected() {
-			n.forgetFailures(info.ID)
+			forgetFailures(n.host, info.ID)
 			dial, cancel := context.WithTimeout(ctx, bootstrapTimeout)
 			err := n.host.Connect(dial, info)
 			cancel()

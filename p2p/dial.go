@@ -1,15 +1,23 @@
 package p2p
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net/netip"
 	"slices"
+	"syscall"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/x/rate"
 	"github.com/multiformats/go-multiaddr"
+
+	"apocryph/proto/status"
 )
 
 // quicDelay is how long a direct TCP address is tried before QUIC joins: about
@@ -38,12 +46,43 @@ func rankDials(addrs []multiaddr.Multiaddr) []network.AddrDelay {
 	return slices.Concat(first, then)
 }
 
+// Dial makes sure that a host has a connection to a peer. The error is
+// unavailable: "peer.hung_up", with the time to wait, where the peer took the call
+// and had no room for another handshake; "peer.unreachable" where nobody answered,
+// or somebody else did. Where ctx ended it is that.
+func Dial(ctx context.Context, h host.Host, info peer.AddrInfo) error {
+	forgetFailures(h, info.ID)
+	err := h.Connect(ctx, info)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("connecting to %s: %w", info.ID, ctx.Err())
+	case hungUp(err):
+		return status.Wrap(err, status.Unavailable, "peer.hung_up", "peer %s hung up before it had said who it is", info.ID).
+			WithRetryAfter(hungUpWait).WithHint("it may have too many callers; try again later, and check that the address is right")
+	}
+	return status.Wrap(err, status.Unavailable, "peer.unreachable", "peer %s cannot be reached", info.ID).
+		WithHint("check that it runs and that its address is right; a peer id alone needs --bootstrap or the same local network")
+}
+
 // forgetFailures lets a peer be dialled at once that could not be reached a
 // moment ago: libp2p would refuse to try for seconds. Who calls it paces itself.
-func (n *Node) forgetFailures(id peer.ID) {
-	if s, ok := n.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
+func forgetFailures(h host.Host, id peer.ID) {
+	if s, ok := h.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
 		s.Backoff().Clear(id)
 	}
+}
+
+// hungUpWait is when a peer that hung up may be dialled again. A node that has no
+// room for another handshake can say so in no other way; each takes it
+// milliseconds.
+const hungUpWait = 2 * time.Second
+
+// hungUp tells a peer that took a call and ended it during the handshake from
+// one that nobody answers for.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 func isDirectTCP(a multiaddr.Multiaddr) bool {

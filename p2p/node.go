@@ -161,13 +161,5 @@ func (n *Node) Connect(ctx context.Context, info peer.AddrInfo) error {
 	if info.ID == n.host.ID() {
 		return status.New(status.InvalidArgument, "peer.self", "peer %s is this node itself", info.ID)
 	}
-	n.forgetFailures(info.ID)
-	if err := n.host.Connect(ctx, info); err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("connecting to %s: %w", info.ID, ctx.Err())
-		}
-		return status.Wrap(err, status.Unavailable, "peer.unreachable", "peer %s cannot be reached", info.ID).
-			WithHint("check that it runs and that its address is right; a peer id alone needs --bootstrap or the same local network")
-	}
-	return nil
+	return Dial(ctx, n.host, info)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 	"go.uber.org/goleak"
 
 	"apocryph/p2p"
@@ -258,7 +259,7 @@ func TestConnectFails(t *testing.T) {
 	} {
 		err := n.Connect(t.Context(), info)
 		var st *status.Error
-		if !errors.As(err, &st) || st.Reason != "peer.unreachable" || st.Hint == "" {
+		if !errors.As(err, &st) || st.Reason != "peer.unreachable" || st.Hint == "" || st.RetryAfter != 0 {
 			t.Errorf("%v: got %v", info, err)
 		}
 	}
@@ -270,6 +271,43 @@ func TestConnectFails(t *testing.T) {
 	if err := n.Connect(ctx, peer.AddrInfo{ID: id}); status.CodeOf(err) != status.Canceled {
 		t.Errorf("cancelled: %v", err)
 	}
+}
+
+// TestConnectToOneWhoHangsUp: the caller is told to come back.
+func TestConnectToOneWhoHangsUp(t *testing.T) {
+	n := p2ptest.Nodes(t, 1)[0]
+	id, err := peer.IDFromPrivateKey(p2ptest.Key(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close()
+		}
+	}()
+	addr, err := manet.FromNetAddr(l.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = n.Connect(t.Context(), peer.AddrInfo{ID: id, Addrs: []multiaddr.Multiaddr{addr}})
+	var st *status.Error
+	if !errors.As(err, &st) || st.Code != status.Unavailable || st.Reason != "peer.hung_up" || st.RetryAfter <= 0 || st.Hint == "" {
+		t.Errorf("got %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-done
 }
 
 // TestFindByIDThroughBootstrap: a peer id is enough where both know a third node.
