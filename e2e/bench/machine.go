@@ -52,6 +52,12 @@ func statusKB(pid int, key string) float64 {
 	return kb
 }
 
+// forgetPeak makes a process's peak of memory (VmHWM) what it holds now
+// (proc(5), /proc/PID/clear_refs).
+func forgetPeak(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0o600)
+}
+
 // fileSystem is the type of the file system that holds dir.
 func fileSystem(dir string) string {
 	f, err := os.Open("/proc/self/mounts")

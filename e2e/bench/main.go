@@ -42,6 +42,7 @@ var groups = []group{
 	{"cold", (*bench).coldDeploy},
 	{"attest", (*bench).attest},
 	{"verify", (*bench).verify},
+	{"flood", (*bench).flood},
 	{"size", (*bench).size},
 	{"memory", (*bench).memory},
 }

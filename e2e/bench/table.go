@@ -22,13 +22,14 @@ func (s sample) text(unit string) string {
 	case len(s) == 0:
 		return "-"
 	case len(s) == 1:
-		return fmt.Sprintf("%s %s", number(s[0]), unit)
+		// A count has no unit.
+		return strings.TrimSpace(number(s[0]) + " " + unit)
 	}
 	return fmt.Sprintf("%s %s (%s to %s)", number(s.median()), unit, number(slices.Min(s)), number(slices.Max(s)))
 }
 
 func number(f float64) string {
-	if f >= 20 {
+	if f >= 20 || f == 0 {
 		return fmt.Sprintf("%.0f", f)
 	}
 	return fmt.Sprintf("%.1f", f)
