@@ -57,7 +57,7 @@ fi
 say "4. the same boot again: the pod comes back"
 machine again
 
-say "5. other software boots: the data key stays closed"
+say "5. other software boots: what was sealed stays closed, the policy denies"
 # An initramfs may be several archives, of which the last adds one file.
 echo 'something else' >"$dir/other"
 (cd "$dir" && echo other | busybox cpio -o -H newc 2>/dev/null | gzip) >>"$dir/initramfs"
