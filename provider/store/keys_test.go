@@ -116,7 +116,7 @@ func TestFirstVersion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := raw.Exec("ALTER TABLE pods DROP COLUMN key; ALTER TABLE pods DROP COLUMN policy_version; DROP TABLE revisions; DROP TABLE releases; DROP TABLE tlog_hashes; DROP TABLE tlog_entries; PRAGMA user_version = 1"); err != nil {
+		if _, err := raw.Exec("ALTER TABLE pods DROP COLUMN key; ALTER TABLE pods DROP COLUMN policy_version; DROP TABLE documents; DROP TABLE revisions; DROP TABLE releases; DROP TABLE tlog_hashes; DROP TABLE tlog_entries; PRAGMA user_version = 1"); err != nil {
 			t.Fatal(err)
 		}
 		if err := raw.Close(); err != nil {

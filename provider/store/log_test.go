@@ -252,7 +252,7 @@ func TestMigratesToLog(t *testing.T) {
 	db := open(t, path, testKey(1))
 	a := testRecord(1, 1)
 	mustSave(t, db, a)
-	if _, err := db.sql.Exec("DROP TABLE revisions; DROP TABLE releases; DROP TABLE tlog_hashes; DROP TABLE tlog_entries; PRAGMA user_version = 3"); err != nil {
+	if _, err := db.sql.Exec("DROP TABLE documents; DROP TABLE revisions; DROP TABLE releases; DROP TABLE tlog_hashes; DROP TABLE tlog_entries; PRAGMA user_version = 3"); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
