@@ -31,7 +31,7 @@ var layers = map[string]int{
 	"p2p":           3,
 	"p2p/rpc":       4, "p2p/discovery": 5, "p2p/oci": 4, "p2p/content": 4, "p2p/p2ptest": 5,
 	"p2p/ipdr": 5, "p2p/mutual": 5,
-	"provider": 6, "publisher": 6, "provider/containerd/attendant": 1, "provider/containerd/attendant/apocryph-attendant": 2,
+	"provider": 6, "provider/source": 6, "publisher": 6, "provider/containerd/attendant": 1, "provider/containerd/attendant/apocryph-attendant": 2,
 	"provider/inventory": 7, "provider/containerd": 7, "provider/runtimetest": 7, "provider/images": 7,
 	"provider/store": 7, "provider/ingress": 7, "provider/vault": 7, "provider/peerapi": 7, "provider/httpapi": 7,
 	"provider/measure": 7, "provider/certs": 7, "provider/certs/acmetest": 1,
