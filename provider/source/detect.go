@@ -3,6 +3,7 @@ package source
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -37,22 +38,19 @@ func (p *part) detect(head []byte) (Kind, error) {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("PK\x05\x06")):
 		return KindZip, nil
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		if tarWithin(&gunzip{br: bufio.NewReader(bytes.NewReader(head))}) {
-			return KindTarGz, nil
-		}
+		return p.within(KindTarGz, &gunzip{br: bufio.NewReader(bytes.NewReader(head))}, len(head) < headBytes)
 	case isZstd(head):
 		z, err := newZstd(bytes.NewReader(head))
 		if err != nil {
 			return "", p.broken("", err)
 		}
 		defer z.Close()
-		if tarWithin(z) {
-			return KindTarZst, nil
-		}
+		kind, err := p.within(KindTarZst, z, len(head) < headBytes)
 		if z.tooWide() {
 			return "", p.refuse(ReasonUnsupported, "", "zstd with a window of more than "+strconv.Itoa(zstdWindow)+" bytes", "a smaller window").
 				WithHint("compress with zstd -19 or less, and without --long and --ultra")
 		}
+		return kind, err
 	case isTar(head):
 		return KindTar, nil
 	}
@@ -71,10 +69,26 @@ func isZstd(head []byte) bool {
 	return len(head) >= 4 && (string(head[:4]) == "\x28\xb5\x2f\xfd" || head[0]&0xf0 == 0x50 && string(head[1:4]) == "\x2a\x4d\x18")
 }
 
-func tarWithin(r io.Reader) bool {
+// within tells whether a compressed stream is the given kind of archive or a
+// file of its own. Where all of it was seen, it must decompress: what is left
+// of an archive is not to be served as a file.
+func (p *part) within(kind Kind, r io.Reader, all bool) (Kind, error) {
 	var block [blockBytes]byte
-	_, err := io.ReadFull(r, block[:])
-	return err == nil && isTar(block[:])
+	for n := 0; n < len(block); {
+		m, err := r.Read(block[n:])
+		n += m
+		switch {
+		case n == len(block) || err == nil:
+		case all && err != io.EOF && !errors.Is(err, errTrailing):
+			return "", p.broken("", err)
+		default:
+			return KindFile, nil
+		}
+	}
+	if isTar(block[:]) {
+		return kind, nil
+	}
+	return KindFile, nil
 }
 
 // isTar knows the magic of POSIX and GNU, and the older format, which has

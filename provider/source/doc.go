@@ -25,8 +25,8 @@
 //
 // What was decided where formats leave a choice:
 //   - gzip and zstd without a tar within are stored as they are, under their
-//     own name, and so is a compressed archive in an archive; an empty tar has
-//     no magic and is a file, too.
+//     own name, and so is an archive in an archive; a short one that does not
+//     decompress is refused. An empty tar has no magic and is a file, too.
 //   - A zip is always unpacked, so a jar or wheel to be kept goes into a tar.
 //   - gzip may have several members, and zeros at its end; a tar ends with a
 //     block of zeros (without one it is truncated) and zeros alone follow.
