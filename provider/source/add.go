@@ -28,6 +28,8 @@ type part struct {
 	number uint32
 	name   string
 	src    *upload
+	// zstd is the decoder that the kind was told by: its window is used again.
+	zstd *unzstd
 	// stop is the limit that ended a decompressed stream.
 	stop error
 	// bytes is what this part has added to the tree.
@@ -55,6 +57,9 @@ func (t *Tree) Add(ctx context.Context, filename string, r io.Reader) (Kind, err
 	p := &part{t: t, ctx: ctx.Err, number: uint32(t.parts), name: filename}
 	p.src = &upload{p: p, r: r, left: t.limits.stream()}
 	kind, err := p.add()
+	if p.zstd != nil {
+		p.zstd.Close()
+	}
 	if err != nil {
 		return "", t.fail(err)
 	}
@@ -77,12 +82,10 @@ func (p *part) add() (Kind, error) {
 	case KindTarGz:
 		return kind, p.tar(&expanded{p: p, r: &gunzip{br: br}})
 	case KindTarZst:
-		z, err := newZstd(br)
-		if err != nil {
+		if err := p.zstd.Reset(br); err != nil {
 			return "", p.broken("", err)
 		}
-		defer z.Close()
-		return kind, p.tar(&expanded{p: p, r: z})
+		return kind, p.tar(&expanded{p: p, r: p.zstd})
 	case KindZip:
 		return kind, p.zip(br)
 	}

@@ -44,7 +44,7 @@ func (p *part) detect(head []byte) (Kind, error) {
 		if err != nil {
 			return "", p.broken("", err)
 		}
-		defer z.Close()
+		p.zstd = z
 		kind, err := p.within(KindTarZst, z, len(head) < headBytes)
 		if z.tooWide() {
 			return "", p.refuse(ReasonUnsupported, "", "zstd with a window of more than "+strconv.Itoa(zstdWindow)+" bytes", "a smaller window").
