@@ -18,7 +18,7 @@ import (
 func FuzzAdd(f *testing.F) {
 	for _, cases := range [][]hostile{tarCases(f), zipCases(f), otherCases(f)} {
 		for _, c := range cases {
-			if p := c.parts; len(p[0])+len(p[len(p)-1]) < 64<<10 {
+			if p := c.parts; len(p[0])+len(p[len(p)-1]) < 8<<10 {
 				f.Add("up.bin", p[0], p[len(p)-1])
 			}
 		}
