@@ -1,0 +1,61 @@
+package deploy
+
+import (
+	"apocryph/manifest"
+	"apocryph/provider/source"
+)
+
+// Request asks for one deployment. Exactly one of Tree, ArtifactID, Image and
+// Archive says what is to run.
+type Request struct {
+	Namespace string
+	// App is the app's name; it is created where it does not exist.
+	App         string
+	Environment string
+	// By is who asks, for the record.
+	By string
+	// Runtime is one of the builder's, and empty for an image that is referenced.
+	Runtime string
+	// Manifest has one container, whose image is filled in here. Its name is the
+	// app's.
+	Manifest *manifest.Manifest
+	Entry    string
+	// Tree is taken over: it is closed when the deployment has it.
+	Tree *source.Tree
+	// ArtifactID is an artifact of the namespace.
+	ArtifactID string
+	// Image is a reference, as in a manifest's image field, but for files.
+	Image string
+	// Secrets holds the files of secret volumes, by volume and file name.
+	Secrets map[string]map[string][]byte
+	// Expected is the revision that is replaced; 0 is whichever serves.
+	Expected uint64
+	// RequestID makes a repeat harmless.
+	RequestID     [16]byte
+	ClaimedCommit string
+	DryRun        bool
+}
+
+// Plan is the answer to a dry run: nothing was changed.
+type Plan struct {
+	App, Environment string
+	Operation        string   `json:"operation"`
+	Changes          []Change `json:"changes"`
+	Warnings         []string `json:"warnings"`
+	Entry            Entry    `json:"entry"`
+}
+
+// Change is one field that a deployment would change; secret values are not shown.
+type Change struct {
+	Field string `json:"field"`
+	Old   string `json:"old,omitempty"`
+	New   string `json:"new,omitempty"`
+}
+
+// Page selects a part of a list, in the order of creation.
+type Page struct {
+	// Number counts from 1; Size 0 is everything.
+	Number, Size int
+	SortBy       string
+	Descending   bool
+}
