@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -256,7 +257,8 @@ func good() map[string]any {
 	}
 }
 
-func reasonsOf(err error) []string {
+// faultsOf is the fields that an error finds fault with.
+func faultsOf(err error) []string {
 	var e *status.Error
 	if !errors.As(err, &e) {
 		return nil
@@ -265,6 +267,24 @@ func reasonsOf(err error) []string {
 	for _, f := range e.Faults {
 		fields = append(fields, f.Field)
 	}
+	return fields
+}
+
+// fieldsOf is fields as a set.
+func fieldsOf(fields []string) []string {
+	fields = slices.Clone(fields)
 	slices.Sort(fields)
 	return slices.Compact(fields)
+}
+
+// allText is everything that an error can show, to a stranger or to a log.
+func allText(err error) string {
+	if err == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%v %+v %#v", err, err, status.Public(err))
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		text += fmt.Sprintf(" %v %#v", e, e)
+	}
+	return text + auth.Challenge(err)
 }
