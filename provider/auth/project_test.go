@@ -2,17 +2,12 @@ package auth_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -42,6 +37,13 @@ func knows(token, id string) http.HandlerFunc {
 		}
 		_ = json.NewEncoder(w).Encode(map[string]string{"id": id, "aud": "authenticated"})
 	}
+}
+
+// cutShort promises more than it sends; so the client does not ask again, as it
+// does where a connection that it used before is closed.
+func cutShort(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Length", "100")
+	_, _ = w.Write([]byte(`{"id":"`))
 }
 
 func ownNamespace(sub string) string {
@@ -121,11 +123,11 @@ func TestProjectIsAsked(t *testing.T) {
 		"404":                  {hs(nil), body(404, ""), "auth.unavailable", 1},
 		"429":                  {hs(nil), body(429, ""), "auth.unavailable", 1},
 		"201":                  {hs(nil), body(201, `{"id":"`+userID+`"}`), "auth.unavailable", 1},
-		"redirect":             {hs(nil), http.RedirectHandler("/elsewhere", 302).ServeHTTP, "auth.unavailable", 1},
+		"redirect":             {hs(nil), http.RedirectHandler("/elsewhere", http.StatusFound).ServeHTTP, "auth.unavailable", 1},
 		"no JSON":              {hs(nil), body(200, "OK"), "auth.unavailable", 1},
 		"no id":                {hs(nil), body(200, "{}"), "auth.unavailable", 1},
 		"huge":                 {hs(nil), answer(200, append([]byte(`{"id":"`+userID+`"}`), bytes.Repeat([]byte(" "), 64<<10)...)), "auth.unavailable", 1},
-		"hangs up":             {hs(nil), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "auth.unavailable", 1},
+		"hangs up":             {hs(nil), cutShort, "auth.unavailable", 1},
 		"service role":         {hs(map[string]any{"role": "service_role"}), body(200, `{"id":"`+userID+`"}`), "auth.key", 0},
 		"expired":              {hs(map[string]any{"exp": start.Unix() - 60}), body(200, `{"id":"`+userID+`"}`), "auth.expired", 0},
 		"no expiry":            {hs(map[string]any{"exp": nil}), body(200, `{"id":"`+userID+`"}`), "auth.claims", 0},
@@ -203,45 +205,6 @@ func TestConfirmationEnds(t *testing.T) {
 	i.setUser(knows(token, userID))
 	ask(91*time.Second, "", 4)
 	ask(2*time.Minute, "auth.expired", 4)
-}
-
-// TestProjectIsNotFlooded has 100 tokens that only a silent project can judge.
-func TestProjectIsNotFlooded(t *testing.T) {
-	tokens := make([]string, 100)
-	synctest.Test(t, func(t *testing.T) {
-		var open, most atomic.Int64
-		a := newAuth(t, auth.Config{
-			SupabaseURL: "https://ref.supabase.co", SupabaseServiceRoleKey: serviceKey,
-			Client: &http.Client{Transport: inProcess(func(r *http.Request) (*http.Response, error) {
-				if r.URL.Path != userPath {
-					w := httptest.NewRecorder()
-					_, _ = w.WriteString(`{"keys":[]}`)
-					return w.Result(), nil
-				}
-				most.Store(max(most.Load(), open.Add(1)))
-				defer open.Add(-1)
-				<-r.Context().Done()
-				return nil, r.Context().Err()
-			})},
-		})
-		begin := time.Now()
-		for n := range tokens {
-			tokens[n] = signWith(t, jose.HS256, legacy, nil, map[string]any{
-				"iss": "https://ref.supabase.co/auth/v1", "aud": "authenticated", "sub": "x", "n": n, "exp": begin.Add(time.Hour).Unix(),
-			})
-		}
-		var wg sync.WaitGroup
-		for _, token := range tokens {
-			wg.Go(func() {
-				_, err := a.Authenticate(context.Background(), request("Bearer "+token))
-				wantErr(t, err, "auth.unavailable")
-			})
-		}
-		wg.Wait()
-		if d := time.Since(begin); d > 5*time.Second || most.Load() != 16 {
-			t.Errorf("%d questions at once, for %s", most.Load(), d)
-		}
-	})
 }
 
 func TestServiceKey(t *testing.T) {
