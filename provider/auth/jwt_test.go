@@ -10,6 +10,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +36,7 @@ func TestHeader(t *testing.T) {
 		"scheme and blank":  {[]string{"Bearer "}, "auth.malformed"},
 		"token alone":       {[]string{token}, "auth.malformed"},
 		"basic":             {[]string{"Basic dTpw"}, "auth.malformed"},
+		"basic, good token": {[]string{"Basic " + token}, "auth.malformed"},
 		"two headers":       {[]string{"Bearer " + token, "Bearer " + token}, "auth.malformed"},
 		"two in one":        {[]string{"Bearer " + token + ", Bearer " + token}, "auth.malformed"},
 		"two tokens":        {[]string{"Bearer " + token + " " + token}, "auth.malformed"},
@@ -90,7 +93,7 @@ func TestClaims(t *testing.T) {
 		"own scopes, none":       {map[string]any{"apocryph_scopes": []string{}}, "", ""},
 		"operator":               {map[string]any{"scope": "operator"}, "", "operator"},
 		"own scopes, foreign":    {map[string]any{"apocryph_scopes": []string{"read:x", "openid"}}, "auth.claims", ""},
-		"own scopes, many":       {map[string]any{"apocryph_scopes": strings.Split(strings.Repeat("read:x ", 65), " ")}, "auth.claims", ""},
+		"own scopes, many":       {map[string]any{"apocryph_scopes": slices.Repeat([]string{"read:x"}, 65)}, "auth.claims", ""},
 		"own scopes, a string":   {map[string]any{"apocryph_scopes": "operator"}, "auth.claims", ""},
 		"role means nothing":     {map[string]any{"role": "service_role", "scope": nil}, "", ""},
 		"role without subject":   {map[string]any{"role": "service_role", "sub": nil}, "auth.claims", ""},
@@ -132,6 +135,19 @@ func TestClaims(t *testing.T) {
 	}
 	if n := i.keyFetches.Load(); n != 1 {
 		t.Errorf("%d fetches of the keys", n)
+	}
+}
+
+func TestManyScopes(t *testing.T) {
+	key := ec("k")
+	a := newAuth(t, newIssuer(t, key.jwk()).plain(&clock{now: start}))
+	var words []string
+	for n := range 70 {
+		words = append(words, fmt.Sprint("read:n", n))
+	}
+	p, err := call(a, key.sign(t, with(good(), map[string]any{"scope": strings.Join(words, " ")})))
+	if wantErr(t, err, ""); len(p.Scopes) != 64 {
+		t.Errorf("%d scopes", len(p.Scopes))
 	}
 }
 

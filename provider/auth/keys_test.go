@@ -5,7 +5,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"fmt"
+	bigint "math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -88,4 +90,29 @@ func TestNoKeyID(t *testing.T) {
 	wantErr(t, err, "")
 	_, err = call(newAuth(t, newIssuer(t, a.jwk(), b.jwk()).plain(&clock{now: start})), token)
 	wantErr(t, err, "auth.key")
+}
+
+// TestRSAKeys: with an exponent of 1 everybody signs, and a huge modulus makes
+// each verification dear.
+func TestRSAKeys(t *testing.T) {
+	pub, ok := big().priv.Public().(*rsa.PublicKey)
+	if !ok {
+		t.Fatal("no RSA key")
+	}
+	wide := func(bits int) *bigint.Int { return new(bigint.Int).SetBit(pub.N, bits-1, 1) }
+	for name, tt := range map[string]struct {
+		key    rsa.PublicKey
+		reason string
+	}{
+		"right":     {*pub, ""},
+		"8192 bits": {rsa.PublicKey{N: wide(8192), E: pub.E}, "auth.signature"},
+		"8193 bits": {rsa.PublicKey{N: wide(8193), E: pub.E}, "auth.key"},
+		"exponent":  {rsa.PublicKey{N: pub.N, E: 1}, "auth.key"},
+	} {
+		i := newIssuer(t, jose.JSONWebKey{Key: &tt.key, KeyID: "rsa"})
+		_, err := call(newAuth(t, i.plain(&clock{now: start})), big().sign(t, good()))
+		if wantErr(t, err, tt.reason); t.Failed() {
+			t.Fatal(name)
+		}
+	}
 }

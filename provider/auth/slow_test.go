@@ -2,7 +2,6 @@ package auth_test
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -64,14 +63,47 @@ func TestSlowKeys(t *testing.T) {
 	})
 }
 
+// TestFetchOutlivesItsCaller: who asked first hangs up, and the others get the
+// keys all the same.
+func TestFetchOutlivesItsCaller(t *testing.T) {
+	key := ec("k")
+	body := keySet(t, key.jwk())
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth(t, auth.Config{
+			JWKSURL: "https://issuer.example/keys", Issuer: iss, Audience: aud,
+			Client: &http.Client{Transport: inProcess(func(r *http.Request) (*http.Response, error) {
+				select {
+				case <-time.After(4 * time.Second):
+				case <-r.Context().Done():
+					return nil, r.Context().Err()
+				}
+				w := httptest.NewRecorder()
+				_, _ = w.Write(body)
+				return w.Result(), nil
+			})},
+		})
+		token := key.sign(t, with(good(), map[string]any{"exp": time.Now().Add(time.Hour).Unix()}))
+		first, hangUp := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = a.Authenticate(first, request("Bearer "+token).WithContext(first)) })
+		synctest.Wait()
+		for range 3 {
+			wg.Go(func() {
+				_, err := call(a, token)
+				wantErr(t, err, "")
+			})
+		}
+		synctest.Wait()
+		hangUp()
+		wg.Wait()
+	})
+}
+
 // TestSlowRefresh has a cached set and an issuer that went silent: one caller
 // waits for it, the others do not.
 func TestSlowRefresh(t *testing.T) {
 	key := ec("k")
-	body, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{key.jwk()}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	body := keySet(t, key.jwk())
 	synctest.Test(t, func(t *testing.T) {
 		silent := false
 		a := newAuth(t, auth.Config{
