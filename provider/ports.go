@@ -90,3 +90,13 @@ type Activator interface {
 	Activate(ctx context.Context, a attest.Activation) ([]byte, error)
 	AKName(ctx context.Context) ([]byte, error)
 }
+
+// Alias is where a host name leads that no endpoint has.
+type Alias struct {
+	Pod PodID
+	// Manifest is what the pod must run for the alias to lead to it; zero is
+	// whatever it runs.
+	Manifest manifest.Digest
+	// Name is what the alias is called in answers, such as "revision 3".
+	Name string
+}

@@ -157,3 +157,21 @@ func (s *Service) restore(ctx context.Context, p *pod, failed Record, back Past,
 	}
 	return err
 }
+
+// Ordered is what was ordered as a revision that can be rolled back to, or is
+// current. It is for those whom the provider has the order from in the clear.
+func (s *Service) Ordered(ctx context.Context, tenant PublisherID, name string, revision uint64) (Direct, error) {
+	p, err := s.find(tenant, name)
+	if err != nil {
+		return Direct{}, err
+	}
+	rec := p.record()
+	if rec.Revision == revision && rec.Manifest != nil {
+		return Direct{Tenant: tenant, Manifest: rec.Manifest, Keys: rec.Keys, Secrets: rec.Secrets}, nil
+	}
+	past, err := s.past(ctx, rec, revision)
+	if err != nil {
+		return Direct{}, err
+	}
+	return Direct{Tenant: tenant, Manifest: past.Manifest, Keys: past.Keys, Secrets: past.Secrets, Source: past.Source}, nil
+}

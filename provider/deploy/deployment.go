@@ -6,15 +6,13 @@ import (
 	"apocryph/proto/status"
 )
 
-// Status is where a deployment is. It goes from pending over building, starting
-// and running to one of the last three, and may skip any but the last.
+// Status is where a deployment is: pending, running, and then one of the last three.
 type Status string
 
 // The statuses of a deployment.
 const (
 	Pending   Status = "pending"
-	Building  Status = "building"
-	Starting  Status = "starting"
+	Running   Status = "running"
 	Succeeded Status = "succeeded"
 	Failed    Status = "failed"
 	Cancelled Status = "cancelled"
@@ -63,8 +61,6 @@ type Deployment struct {
 	// was promoted.
 	Rollback uint64 `json:"rollback_of,omitempty"`
 	Promoted string `json:"promoted_from,omitempty"`
-	// RequestID makes the order idempotent; it is the pod order's.
-	RequestID [16]byte `json:"-"`
 }
 
 // Source is where a deployment came from.

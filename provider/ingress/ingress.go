@@ -82,6 +82,7 @@ type Ingress struct {
 	proxy           http.Handler
 	ready           chan struct{}
 	routes          atomic.Pointer[map[string]*route]
+	aliases         atomic.Pointer[map[string]provider.Alias]
 	// attester is nil until Attend.
 	attester atomic.Pointer[Attester]
 	turns    *turnstile
@@ -167,6 +168,7 @@ func New(cfg Config) (*Ingress, error) {
 		claims:    map[claim]map[netip.Addr]provider.PodID{},
 	}
 	i.routes.Store(&map[string]*route{})
+	i.aliases.Store(&map[string]provider.Alias{})
 	i.proxy = i.newProxy()
 	return i, nil
 }

@@ -101,8 +101,11 @@ func (i *Ingress) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	r := i.pick(host)
 	if r == nil {
-		answer(w, req, http.StatusNotFound, fmt.Sprintf("no app is served as %s here", host))
-		return
+		via, why, _ := i.aliased(host)
+		if r = i.pick(via); r == nil {
+			notServed(w, req, host, why)
+			return
+		}
 	}
 	defer r.end()
 	r.expect = expect

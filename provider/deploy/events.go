@@ -1,0 +1,148 @@
+package deploy
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"apocryph/proto/status"
+)
+
+// maxEvents bounds the events of one deployment that can be read again.
+const maxEvents = 512
+
+// deployment is one deployment in this process.
+type deployment struct {
+	id, appID, namespace string
+	created              time.Time
+	// request is the caller's id, order that of the pod.
+	request, order [16]byte
+
+	mu     sync.Mutex // guards what follows
+	now    Deployment
+	events []Event
+	seq    uint64
+	// changed is closed and replaced with each event.
+	changed chan struct{}
+	// cancel ends the work; nil when there is none. placed is set when the order
+	// went to the core, which carries it out whatever happens here.
+	cancel    context.CancelFunc
+	placed    bool
+	cancelled bool
+}
+
+func newDeployment(now Deployment) *deployment {
+	return &deployment{id: now.ID, appID: now.AppID, namespace: now.Namespace, created: now.Created, now: now, changed: make(chan struct{})}
+}
+
+func (d *deployment) get() Deployment {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.now
+}
+
+// tell adds an event. The caller holds d.mu.
+func (d *deployment) tell(e Event) {
+	d.seq++
+	e.Seq = d.seq
+	if len(d.events) == maxEvents {
+		d.events = d.events[1:]
+	}
+	d.events = append(d.events, e)
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// update stores a change and then tells of it. Where it cannot be stored nothing
+// has changed, unless it is the end: that is told in any case.
+func (o *Orchestrator) update(ctx context.Context, d *deployment, change func(*Deployment)) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next := d.now
+	change(&next)
+	next.Updated = o.cfg.Now()
+	err := o.keep(ctx, d, next, d.seq+1)
+	if err != nil && !next.Status.Ended() {
+		return err
+	}
+	d.now = next
+	kind := "status"
+	if next.Status.Ended() {
+		kind = "result"
+	}
+	view := next
+	d.tell(Event{Kind: kind, At: next.Updated, Deployment: &view})
+	return err
+}
+
+// progress tells of progress, which is not stored.
+func (o *Orchestrator) progress(d *deployment, stage string, done, total uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.now.Status.Ended() {
+		return
+	}
+	d.now.Stage = stage
+	d.tell(Event{Kind: "progress", At: o.cfg.Now(), Text: stage, Done: done, Total: total})
+}
+
+// say tells a line of text.
+func (o *Orchestrator) say(d *deployment, text string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tell(Event{Kind: "log", At: o.cfg.Now(), Text: text})
+}
+
+// Watch calls fn for each event after the given number, and returns after the last
+// one. Events that are not kept any more are left out.
+func (o *Orchestrator) Watch(ctx context.Context, namespace, id string, after uint64, fn func(Event) error) error {
+	d, err := o.find(namespace, id)
+	if err != nil {
+		return err
+	}
+	for {
+		d.mu.Lock()
+		var news []Event
+		for _, e := range d.events {
+			if e.Seq > after {
+				news = append(news, e)
+			}
+		}
+		ended, seq, now, changed := d.now.Status.Ended(), d.seq, d.now, d.changed
+		d.mu.Unlock()
+		if ended && len(news) == 0 {
+			if after >= seq && after > 0 {
+				return nil
+			}
+			// It ended before this process began.
+			return fn(Event{Seq: max(seq, 1), Kind: "result", At: now.Updated, Deployment: &now})
+		}
+		for _, e := range news {
+			if err := fn(e); err != nil {
+				return err
+			}
+			after = e.Seq
+			if e.Kind == "result" {
+				return nil
+			}
+		}
+		if len(news) > 0 {
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (o *Orchestrator) find(namespace, id string) (*deployment, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	d := o.deployments[id]
+	if d == nil || namespace != everywhere && d.namespace != namespace {
+		return nil, status.New(status.NotFound, "deployment.unknown", "there is no deployment %.80q", id)
+	}
+	return d, nil
+}

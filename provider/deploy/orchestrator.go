@@ -1,0 +1,208 @@
+package deploy
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"apocryph/manifest"
+	"apocryph/p2p/oci"
+	"apocryph/proto/status"
+	"apocryph/provider"
+	"apocryph/provider/build"
+)
+
+const (
+	// maxBuilding bounds the deployments that build or seal at once: both keep the
+	// processors and the disk busy.
+	maxBuilding = 2
+	// maxWaiting bounds the deployments that have not ended, against a caller who
+	// submits faster than anything starts.
+	maxWaiting = 64
+	// maxApps and maxAppsPerNamespace bound apps, keptDeployments those that are
+	// remembered of each.
+	maxApps             = 1024
+	maxAppsPerNamespace = 64
+	keptDeployments     = 50
+)
+
+// Documents is one kind of what is kept, durably and sealed.
+type Documents interface {
+	Put(ctx context.Context, name string, value []byte) error
+	All(ctx context.Context) (map[string][]byte, error)
+	Delete(ctx context.Context, name string) error
+}
+
+// Orders changes pods.
+type Orders interface {
+	Deploy(ctx context.Context, d provider.Direct, report func(provider.Progress)) (provider.Provisioned, error)
+	Rollback(ctx context.Context, r provider.RollbackRequest, report func(provider.Progress)) (provider.Provisioned, error)
+	Delete(ctx context.Context, publisher provider.PublisherID, name string, keepVolumes bool) error
+}
+
+// Pods looks at pods.
+type Pods interface {
+	Status(ctx context.Context, publisher provider.PublisherID, name string) (provider.PodView, error)
+	History(ctx context.Context, publisher provider.PublisherID, name string) ([]provider.RevisionView, error)
+	// Ordered is what was ordered as a revision that can be rolled back to, or runs.
+	Ordered(ctx context.Context, publisher provider.PublisherID, name string, revision uint64) (provider.Direct, error)
+}
+
+// Logs reads what a pod's current revision writes.
+type Logs interface {
+	ReadLogs(ctx context.Context, publisher provider.PublisherID, name string, q provider.LogQuery, fn func(replica uint32, l provider.LogLine) error) error
+}
+
+// Builder makes plain images of what was uploaded.
+type Builder interface {
+	Build(ctx context.Context, r build.Request) (*build.Result, error)
+}
+
+// Importer seals a plain image and keeps it for owner.
+type Importer interface {
+	Import(ctx context.Context, img *oci.Image, owner provider.InstanceID, report func(done, total int64)) (manifest.Image, []byte, error)
+}
+
+// Keeper gives up what an import kept, once a pod keeps it itself.
+type Keeper interface {
+	Release(ctx context.Context, owner provider.InstanceID) error
+}
+
+// Artifacts are uploaded bytes.
+type Artifacts interface {
+	// Open returns the content and its SHA-256 in hex.
+	Open(ctx context.Context, namespace, id string) (Content, string, error)
+}
+
+// Content is an artifact's bytes.
+type Content interface {
+	io.ReaderAt
+	io.ReadSeekCloser
+	Size() int64
+}
+
+// Aliases are host names that lead to pods beside those of their endpoints.
+type Aliases interface {
+	// SetAliases replaces all of them.
+	SetAliases(aliases map[string]provider.Alias)
+}
+
+// Config is what an orchestrator is made of. All but Logger must be set.
+type Config struct {
+	Apps, Deployments Documents
+	Orders            Orders
+	Pods              Pods
+	Logs              Logs
+	Builder           Builder
+	Importer          Importer
+	Keeper            Keeper
+	Artifacts         Artifacts
+	Aliases           Aliases
+	// Resolve finds an image that is referenced; files are refused before.
+	Resolve  func(ctx context.Context, ref oci.Reference, p oci.Platform) (*oci.Image, error)
+	Platform oci.Platform
+	// Staging is a directory for what is being received and unpacked.
+	Staging string
+	// Domain is the parent of generated host names.
+	Domain string
+	// Serving is closed when orders are taken.
+	Serving <-chan struct{}
+	Now     func() time.Time
+	Logger  *slog.Logger
+}
+
+// Orchestrator is the pipeline. Make it with [New]; it works while Run runs.
+type Orchestrator struct {
+	cfg   Config
+	log   *slog.Logger
+	ready chan struct{}
+	// building is held by who builds.
+	building chan struct{}
+
+	mu sync.Mutex // guards what follows
+	// work starts what ends with Run; nil while it does not run.
+	work func(func(context.Context))
+	apps map[string]*App
+	// deployments by id, requests by request id.
+	deployments map[string]*deployment
+	requests    map[[16]byte]string
+	// busy has the pods that a deployment is changing; closed when it is done.
+	busy map[podKey]chan struct{}
+}
+
+// podKey is a pod of a tenant.
+type podKey struct {
+	tenant provider.PublisherID
+	name   string
+}
+
+var (
+	_ Apps        = (*Orchestrator)(nil)
+	_ Deployments = (*Orchestrator)(nil)
+)
+
+// New makes an orchestrator. It starts nothing and touches no disk.
+func New(cfg Config) *Orchestrator {
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Orchestrator{
+		cfg: cfg, log: log, ready: make(chan struct{}), building: make(chan struct{}, maxBuilding),
+		apps: map[string]*App{}, deployments: map[string]*deployment{}, requests: map[[16]byte]string{},
+		busy: map[podKey]chan struct{}{},
+	}
+}
+
+// Ready is closed when what was kept is known and requests are served.
+func (o *Orchestrator) Ready() <-chan struct{} { return o.ready }
+
+// Run loads what was kept, ends what a crash interrupted, and works until ctx ends.
+func (o *Orchestrator) Run(ctx context.Context) error {
+	select {
+	case <-o.cfg.Serving:
+	case <-ctx.Done():
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	interrupted, err := o.load(ctx)
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	o.work = func(f func(context.Context)) { wg.Go(func() { f(ctx) }) }
+	for _, d := range interrupted {
+		o.work(func(ctx context.Context) { o.resume(ctx, d) })
+	}
+	o.mu.Unlock()
+	o.alias()
+	close(o.ready)
+	<-ctx.Done()
+	o.mu.Lock()
+	o.work = nil
+	o.mu.Unlock()
+	return nil
+}
+
+// tenantOf is who owns the pods of a namespace. No peer id has a colon.
+func tenantOf(namespace string) provider.PublisherID { return provider.PublisherID("ns:" + namespace) }
+
+// production is the environment whose pod has the app's own name.
+const production = "production"
+
+func podName(app, environment string) string {
+	if environment == production {
+		return app
+	}
+	return app + "--" + environment
+}
+
+// errStopping refuses what comes before Run or after.
+func errStopping() error {
+	return status.New(status.Unavailable, "provider.starting", "this provider is starting or stopping").WithRetryAfter(2 * time.Second)
+}
