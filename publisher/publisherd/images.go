@@ -14,13 +14,12 @@ import (
 	"apocryph/proto/status"
 	"apocryph/publisher"
 	"apocryph/publisher/images"
-	"apocryph/publisher/seal"
 )
 
 // Images are the images that this publisher seals and serves.
 type Images struct {
 	store    *content.Store
-	sealer   *seal.Sealer
+	sealer   publisher.Sealer
 	resolver *images.Resolver
 }
 

@@ -14,10 +14,10 @@ import (
 	"apocryph/p2p/discovery"
 	"apocryph/p2p/lifecycle"
 	"apocryph/p2p/mutual"
+	"apocryph/p2p/seal"
 	"apocryph/publisher"
 	"apocryph/publisher/images"
 	"apocryph/publisher/peerclient"
-	"apocryph/publisher/seal"
 	"apocryph/publisher/state"
 )
 
@@ -143,13 +143,13 @@ func (n *Node) images(ctx context.Context, stack *lifecycle.Stack, node *p2p.Nod
 		return nil, err
 	}
 	layers := st.Layers()
-	sealer, err := seal.New(seal.Config{
+	encrypter, err := seal.New(seal.Config{
 		Dir: dir, BlobPath: store.BlobPath, Index: func() seal.Index { return store.Indexer() }, Cache: layers, Guard: layers, Now: time.Now, Logger: n.cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
 	}
-	i := &Images{store: store, sealer: sealer}
+	i := &Images{store: store, sealer: sealer{encrypter}}
 	i.resolver = images.New(images.Config{Fetcher: i})
 	return i, nil
 }

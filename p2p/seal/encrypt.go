@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	"apocryph/p2p/oci"
-	"apocryph/publisher"
 
 	"github.com/containers/ocicrypt/blockcipher"
 	"github.com/opencontainers/go-digest"
@@ -29,7 +28,7 @@ const (
 type verifying interface{ Verifies() string }
 
 // encrypt writes a layer's ciphertext as a blob and remembers it.
-func (s *Sealer) encrypt(ctx context.Context, l publisher.Layer, source string, advance func(int64)) (entry, error) {
+func (s *Sealer) encrypt(ctx context.Context, l oci.Layer, source string, advance func(int64)) (entry, error) {
 	where := fmt.Sprintf("layer %s of %s", l.Digest, source)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -1,5 +1,6 @@
-// Package seal encrypts images for deployment. It is the publisher's
-// [apocryph/publisher.Sealer], and needs no container daemon.
+// Package seal encrypts images for deployment, and needs no container daemon.
+// A publisher seals what it deploys to others; a provider seals what was
+// uploaded to it, so that both end in the same image.
 //
 // The format is ocicrypt's, which containerd's imgcrypt, skopeo and buildah
 // open. Each layer is encrypted with AES-256-CTR and authenticated with

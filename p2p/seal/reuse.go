@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	"apocryph/publisher"
+	"apocryph/p2p/oci"
 )
 
 // entryVersion is the version of what is written to the cache.
@@ -35,7 +35,7 @@ type entry struct {
 }
 
 // cacheKey is the name of a plain layer in the cache.
-func cacheKey(l publisher.Layer) string {
+func cacheKey(l oci.Layer) string {
 	sum := sha256.Sum256([]byte(l.Digest + "\n" + l.MediaType))
 	return hex.EncodeToString(sum[:])
 }
@@ -62,7 +62,7 @@ func parseEntry(value []byte) (entry, bool) {
 
 // reuse finds the ciphertext of a layer. Whatever is wrong with it is a miss:
 // encrypting once more is always right.
-func (s *Sealer) reuse(ctx context.Context, l publisher.Layer) (entry, bool) {
+func (s *Sealer) reuse(ctx context.Context, l oci.Layer) (entry, bool) {
 	if s.cfg.Cache == nil {
 		return entry{}, false
 	}

@@ -19,7 +19,6 @@ import (
 	"testing"
 
 	"apocryph/p2p/oci"
-	"apocryph/publisher"
 
 	"github.com/containers/ocicrypt/config"
 	"github.com/containers/ocicrypt/keywrap/jwe"
@@ -31,7 +30,7 @@ func TestSealAndOpen(t *testing.T) {
 	f := newFixture(t)
 	plain := [][]byte{text(1000, "first "), nil, text(chunk/4, "third"), text(chunk/8, "exactly8")}
 	types := []string{oci.MediaTypeLayer, oci.MediaTypeLayerGzip, oci.MediaTypeLayerZstd, oci.MediaTypeLayer}
-	var layers []publisher.Layer
+	var layers []oci.Layer
 	for i := range plain {
 		layers = append(layers, layer(types[i], plain[i]))
 	}

@@ -10,13 +10,12 @@ import (
 
 	"apocryph/p2p/oci"
 	"apocryph/proto/status"
-	"apocryph/publisher"
 )
 
 var digestPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 // check refuses what cannot be sealed, all faults at once.
-func check(img *publisher.Image) error {
+func check(img *oci.Image) error {
 	var faults []status.Fault
 	fault := func(field, got, want string) {
 		faults = append(faults, status.Fault{Field: field, Got: got, Want: want})

@@ -12,7 +12,6 @@ import (
 	"apocryph/manifest"
 	"apocryph/p2p/oci"
 	"apocryph/proto/status"
-	"apocryph/publisher"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -68,13 +67,11 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Sealer encrypts images; it is a [publisher.Sealer].
+// Sealer encrypts images. It is used by several goroutines.
 type Sealer struct {
 	cfg    Config
 	create func(dir string) (file, error)
 }
-
-var _ publisher.Sealer = (*Sealer)(nil)
 
 // New returns a Sealer; it touches no file yet.
 func New(cfg Config) (*Sealer, error) {
@@ -122,7 +119,7 @@ func (l *local) Exclusive() (func(), bool, error) {
 // all; reused ones count as done. Errors: invalid_argument for an image that
 // cannot be sealed or whose layer is not what its digest says,
 // resource_exhausted when the disk is full.
-func (s *Sealer) Seal(ctx context.Context, img *publisher.Image, report func(done, total int64)) (*publisher.SealedImage, error) {
+func (s *Sealer) Seal(ctx context.Context, img *oci.Image, report func(done, total int64)) (*Sealed, error) {
 	if err := check(img); err != nil {
 		return nil, err
 	}
@@ -143,7 +140,7 @@ func (s *Sealer) Seal(ctx context.Context, img *publisher.Image, report func(don
 		return nil, err
 	}
 	sealed := &oci.Image{Config: img.Config, Annotations: withoutEncryption(img.Annotations)}
-	out := &publisher.SealedImage{
+	out := &Sealed{
 		Config: img.Config,
 		Image:  manifest.Image{Ref: img.Source, ImageID: sealed.ID(), KeyID: key.id},
 		Key:    key.pkcs8, ReusedBytes: reused,
@@ -157,7 +154,7 @@ func (s *Sealer) Seal(ctx context.Context, img *publisher.Image, report func(don
 		sealed.Layers = append(sealed.Layers, oci.Layer{
 			MediaType: img.Layers[i].MediaType + oci.EncryptedSuffix, Digest: e.Digest, Size: e.Size, Annotations: annotations,
 		})
-		out.Layers = append(out.Layers, publisher.Blob{Digest: e.Digest, Size: e.Size, Path: s.cfg.BlobPath(e.Digest)})
+		out.Layers = append(out.Layers, Blob{Digest: e.Digest, Size: e.Size, Path: s.cfg.BlobPath(e.Digest)})
 	}
 	if out.Manifest, err = sealed.Manifest(); err != nil {
 		return nil, err
@@ -167,13 +164,13 @@ func (s *Sealer) Seal(ctx context.Context, img *publisher.Image, report func(don
 }
 
 // layers encrypts each different layer of img once, or finds it in the cache.
-func (s *Sealer) layers(ctx context.Context, img *publisher.Image, report func(done, total int64)) (map[string]entry, int64, error) {
+func (s *Sealer) layers(ctx context.Context, img *oci.Image, report func(done, total int64)) (map[string]entry, int64, error) {
 	var (
 		mu          sync.Mutex
 		done, total int64
 		reused      int64
 		entries     = make(map[string]entry)
-		work        []publisher.Layer
+		work        []oci.Layer
 	)
 	advance := func(n int64) {
 		mu.Lock()

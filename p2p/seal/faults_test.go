@@ -13,14 +13,13 @@ import (
 
 	"apocryph/p2p/oci"
 	"apocryph/proto/status"
-	"apocryph/publisher"
 )
 
 func TestPlainLayerThatIsNotWhatItSays(t *testing.T) {
-	for name, change := range map[string]func(l *publisher.Layer){
-		"altered":   func(l *publisher.Layer) { *l = withData(*l, bytes.ToUpper(text(1000, "plain"))) },
-		"truncated": func(l *publisher.Layer) { *l = withData(*l, text(999, "plain")) },
-		"longer":    func(l *publisher.Layer) { *l = withData(*l, text(1001, "plain")) },
+	for name, change := range map[string]func(l *oci.Layer){
+		"altered":   func(l *oci.Layer) { *l = withData(*l, bytes.ToUpper(text(1000, "plain"))) },
+		"truncated": func(l *oci.Layer) { *l = withData(*l, text(999, "plain")) },
+		"longer":    func(l *oci.Layer) { *l = withData(*l, text(1001, "plain")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -51,7 +50,7 @@ func TestVerifyingReaderOfAnotherDigest(t *testing.T) {
 	}
 }
 
-func withData(l publisher.Layer, data []byte) publisher.Layer {
+func withData(l oci.Layer, data []byte) oci.Layer {
 	l.Open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
 	return l
 }
@@ -59,18 +58,18 @@ func withData(l publisher.Layer, data []byte) publisher.Layer {
 func TestRefusedImages(t *testing.T) {
 	good := layer(oci.MediaTypeLayer, []byte("x"))
 	for name, c := range map[string]struct {
-		change func(*publisher.Image)
+		change func(*oci.Image)
 		names  []string
 	}{
-		"encrypted":       {func(i *publisher.Image) { i.Layers[0].MediaType += oci.EncryptedSuffix }, []string{"layers[0].mediaType"}},
-		"docker type":     {func(i *publisher.Image) { i.Layers[0].MediaType = "application/vnd.docker.image.rootfs.diff.tar.gzip" }, []string{"mediaType"}},
-		"no config":       {func(i *publisher.Image) { i.Config = nil }, []string{"config: got 0 bytes"}},
-		"big config":      {func(i *publisher.Image) { i.Config = make([]byte, oci.MaxConfig+1) }, []string{"config"}},
-		"config type":     {func(i *publisher.Image) { i.ConfigMediaType = "x" }, []string{"config media type"}},
-		"bad digest":      {func(i *publisher.Image) { i.Layers[0].Digest = "sha256:../../x" }, []string{"layers[0].digest"}},
-		"negative size":   {func(i *publisher.Image) { i.Layers[0].Size = -1 }, []string{"layers[0].size"}},
-		"too many layers": {func(i *publisher.Image) { i.Layers = slicesRepeat(good, oci.MaxLayers+1) }, []string{"129"}},
-		"all at once":     {func(i *publisher.Image) { i.Config = nil; i.Layers[0].Size = -1; i.Layers[0].Digest = "" }, []string{"3 faults"}},
+		"encrypted":       {func(i *oci.Image) { i.Layers[0].MediaType += oci.EncryptedSuffix }, []string{"layers[0].mediaType"}},
+		"docker type":     {func(i *oci.Image) { i.Layers[0].MediaType = "application/vnd.docker.image.rootfs.diff.tar.gzip" }, []string{"mediaType"}},
+		"no config":       {func(i *oci.Image) { i.Config = nil }, []string{"config: got 0 bytes"}},
+		"big config":      {func(i *oci.Image) { i.Config = make([]byte, oci.MaxConfig+1) }, []string{"config"}},
+		"config type":     {func(i *oci.Image) { i.ConfigMediaType = "x" }, []string{"config media type"}},
+		"bad digest":      {func(i *oci.Image) { i.Layers[0].Digest = "sha256:../../x" }, []string{"layers[0].digest"}},
+		"negative size":   {func(i *oci.Image) { i.Layers[0].Size = -1 }, []string{"layers[0].size"}},
+		"too many layers": {func(i *oci.Image) { i.Layers = slicesRepeat(good, oci.MaxLayers+1) }, []string{"129"}},
+		"all at once":     {func(i *oci.Image) { i.Config = nil; i.Layers[0].Size = -1; i.Layers[0].Digest = "" }, []string{"3 faults"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -93,8 +92,8 @@ func TestRefusedImages(t *testing.T) {
 	}
 }
 
-func slicesRepeat(l publisher.Layer, n int) []publisher.Layer {
-	var all []publisher.Layer
+func slicesRepeat(l oci.Layer, n int) []oci.Layer {
+	var all []oci.Layer
 	for range n {
 		all = append(all, l)
 	}

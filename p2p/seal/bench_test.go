@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"apocryph/p2p/oci"
-	"apocryph/publisher"
 )
 
 // noise is n bytes that are the same for the same seed.
@@ -20,13 +19,13 @@ func noise(seed byte, n int64) io.Reader {
 	return io.LimitReader(rand.NewChaCha8([32]byte{seed}), n)
 }
 
-func noiseLayer(t testing.TB, seed byte, n int64) publisher.Layer {
+func noiseLayer(t testing.TB, seed byte, n int64) oci.Layer {
 	t.Helper()
 	sum := sha256.New()
 	if _, err := io.Copy(sum, noise(seed, n)); err != nil {
 		t.Fatal(err)
 	}
-	return publisher.Layer{
+	return oci.Layer{
 		MediaType: oci.MediaTypeLayer, Digest: fmt.Sprintf("sha256:%x", sum.Sum(nil)), Size: n,
 		Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(noise(seed, n)), nil },
 	}
@@ -95,11 +94,11 @@ func BenchmarkCopy(b *testing.B) {
 	}
 }
 
-func benchImage(b *testing.B, layers int) (*publisher.Image, int64) {
+func benchImage(b *testing.B, layers int) (*oci.Image, int64) {
 	b.Helper()
 	const size = 128 << 20
 	dir := b.TempDir()
-	var all []publisher.Layer
+	var all []oci.Layer
 	for i := range layers {
 		path := filepath.Join(dir, fmt.Sprint(i))
 		f, err := os.Create(path)

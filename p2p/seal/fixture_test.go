@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"apocryph/p2p/oci"
-	"apocryph/publisher"
 
 	"github.com/containers/ocicrypt"
 	"github.com/containers/ocicrypt/config"
@@ -77,14 +76,14 @@ func newFixture(t testing.TB) *fixture {
 	return f
 }
 
-func layer(mediaType string, data []byte) publisher.Layer {
-	return publisher.Layer{MediaType: mediaType, Digest: digestOf(data), Size: int64(len(data)), Open: func(context.Context) (io.ReadCloser, error) {
+func layer(mediaType string, data []byte) oci.Layer {
+	return oci.Layer{MediaType: mediaType, Digest: digestOf(data), Size: int64(len(data)), Open: func(context.Context) (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(data)), nil
 	}}
 }
 
-func imageOf(layers ...publisher.Layer) *publisher.Image {
-	return &publisher.Image{
+func imageOf(layers ...oci.Layer) *oci.Image {
+	return &oci.Image{
 		Source: "oci:/images/app", Config: []byte(`{"os":"linux"}`), ConfigMediaType: oci.MediaTypeConfig,
 		Layers: layers, Annotations: map[string]string{"kept": "yes", encryptionPrefix + "keys.jwe": "stale"},
 	}
@@ -92,7 +91,7 @@ func imageOf(layers ...publisher.Layer) *publisher.Image {
 
 func text(n int, s string) []byte { return bytes.Repeat([]byte(s), n) }
 
-func (f *fixture) seal(t testing.TB, img *publisher.Image) *publisher.SealedImage {
+func (f *fixture) seal(t testing.TB, img *oci.Image) *Sealed {
 	t.Helper()
 	s, err := f.Seal(t.Context(), img, nil)
 	if err != nil {
@@ -101,7 +100,7 @@ func (f *fixture) seal(t testing.TB, img *publisher.Image) *publisher.SealedImag
 	return s
 }
 
-func manifestOf(t testing.TB, s *publisher.SealedImage) ocispec.Manifest {
+func manifestOf(t testing.TB, s *Sealed) ocispec.Manifest {
 	t.Helper()
 	var m ocispec.Manifest
 	if err := json.Unmarshal(s.Manifest, &m); err != nil {
@@ -125,7 +124,7 @@ func open(t testing.TB, pkcs8 []byte, d ocispec.Descriptor, blob []byte) ([]byte
 	return io.ReadAll(r)
 }
 
-func blobOf(t testing.TB, b publisher.Blob) []byte {
+func blobOf(t testing.TB, b Blob) []byte {
 	t.Helper()
 	data, err := os.ReadFile(b.Path)
 	if err != nil {

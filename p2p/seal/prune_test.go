@@ -9,10 +9,9 @@ import (
 
 	"apocryph/p2p/oci"
 	"apocryph/proto/status"
-	"apocryph/publisher"
 )
 
-func exists(t *testing.T, b publisher.Blob) bool {
+func exists(t *testing.T, b Blob) bool {
 	t.Helper()
 	_, err := os.Stat(b.Path)
 	if err != nil && !os.IsNotExist(err) {
@@ -23,7 +22,7 @@ func exists(t *testing.T, b publisher.Blob) bool {
 
 func TestPrune(t *testing.T) {
 	f := newFixture(t)
-	var blobs []publisher.Blob
+	var blobs []Blob
 	for _, s := range []string{"oldest", "middle", "newest"} {
 		blobs = append(blobs, f.seal(t, imageOf(layer(oci.MediaTypeLayer, text(1000, s)))).Layers[0])
 		f.now = f.now.Add(24 * time.Hour)
@@ -34,7 +33,7 @@ func TestPrune(t *testing.T) {
 		}
 		return all
 	}
-	prune := func(max int64, keep ...publisher.Blob) int64 {
+	prune := func(max int64, keep ...Blob) int64 {
 		t.Helper()
 		freed, err := f.Prune(t.Context(), func(digest string) bool {
 			for _, k := range keep {
@@ -49,7 +48,7 @@ func TestPrune(t *testing.T) {
 	}
 	for _, step := range []struct {
 		max   int64
-		keep  []publisher.Blob
+		keep  []Blob
 		freed int64
 		left  [3]bool
 	}{
