@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 
 	"apocryph/proto/status"
@@ -32,6 +31,7 @@ type tarEntry struct {
 // tarFiles is a tar archive, looked through once.
 type tarFiles struct {
 	path    string
+	file    opener
 	comp    compression
 	entries map[string]tarEntry
 }
@@ -40,7 +40,15 @@ func (t *tarFiles) where(name string) string { return t.path + "!" + name }
 
 // openTar lists a tar archive, which may be compressed.
 func openTar(ctx context.Context, file string) (*tarFiles, error) {
-	f, _, err := openRegular(file)
+	return openTarOf(ctx, file, func() (archiveFile, error) {
+		f, _, err := openRegular(file)
+		return f, err
+	})
+}
+
+// openTarOf lists a tar archive that errors call name.
+func openTarOf(ctx context.Context, file string, open opener) (*tarFiles, error) {
+	f, err := open()
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +65,7 @@ func openTar(ctx context.Context, file string) (*tarFiles, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", file, err)
 	}
-	t := &tarFiles{path: file, comp: comp, entries: make(map[string]tarEntry)}
+	t := &tarFiles{path: file, file: open, comp: comp, entries: make(map[string]tarEntry)}
 	if err := t.list(ctx, f); err != nil {
 		return nil, err
 	}
@@ -66,7 +74,7 @@ func openTar(ctx context.Context, file string) (*tarFiles, error) {
 
 // list fills entries. archive/tar reads header blocks only and seeks over the
 // rest, so the position after Next is where the file's bytes begin.
-func (t *tarFiles) list(ctx context.Context, f *os.File) error {
+func (t *tarFiles) list(ctx context.Context, f archiveFile) error {
 	damaged := func(err error) error {
 		return status.Wrap(err, status.InvalidArgument, "image.archive", "%s is no tar archive, or it is damaged or truncated", t.path)
 	}
@@ -140,7 +148,7 @@ func (t *tarFiles) open(ctx context.Context, name string) (io.ReadCloser, int64,
 	if err != nil {
 		return nil, 0, err
 	}
-	f, _, err := openRegular(t.path)
+	f, err := t.file()
 	if err != nil {
 		return nil, 0, err
 	}

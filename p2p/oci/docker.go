@@ -53,6 +53,11 @@ func readDockerArchive(ctx context.Context, file string, ref Reference, want Pla
 	if err != nil {
 		return nil, fileError(err, file)
 	}
+	return readSaved(ctx, t, file, ref, want)
+}
+
+// readSaved reads an image of a docker archive.
+func readSaved(ctx context.Context, t *tarFiles, file string, ref Reference, want Platform) (*Image, error) {
 	data, err := readSmall(ctx, t, "manifest.json", MaxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		hint := "docker save writes docker archives"
