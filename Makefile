@@ -7,6 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X apocryph/cmd/internal/cli.version=$(VERSION)
 RUNC    := provider/containerd/runc/runc.zst
 ATTENDANT := provider/containerd/attendant/attendant.zst
+STATIC  := provider/build/static/static.zst
 GOTEST  := go test -race -shuffle=on -timeout 20m
 FUZZTIME ?= 60s
 
@@ -25,7 +26,10 @@ $(RUNC): provider/containerd/runc/build.sh
 $(ATTENDANT): $(wildcard provider/containerd/attendant/*.go provider/containerd/attendant/*/*.go) provider/containerd/attendant/build.sh go.mod
 	provider/containerd/attendant/build.sh
 
-build: bootstrap-build $(RUNC) $(ATTENDANT) ## write bin/provider and bin/publisher
+$(STATIC): $(wildcard provider/build/static/*.go provider/build/static/*/*.go) provider/build/static/build.sh go.mod
+	provider/build/static/build.sh
+
+build: bootstrap-build $(RUNC) $(ATTENDANT) $(STATIC) ## write bin/provider and bin/publisher
 	CGO_ENABLED=0 go build -trimpath -tags embedrunc -ldflags '$(LDFLAGS)' -o bin/provider ./cmd/provider
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/publisher ./cmd/publisher
 
@@ -74,6 +78,6 @@ proto-check:
 	git diff --exit-code -- proto
 
 clean: ## remove what was built
-	rm -rf bin $(RUNC) $(ATTENDANT)
+	rm -rf bin $(RUNC) $(ATTENDANT) $(STATIC)
 
 .PHONY: e2e-boot help bootstrap bootstrap-build build install demo check test bench fuzz fmt proto proto-check clean
