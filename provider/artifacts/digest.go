@@ -1,0 +1,69 @@
+package artifacts
+
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"maps"
+	"slices"
+
+	"apocryph/proto/status"
+)
+
+// The digest algorithms that are checked, by their names in the IANA registry
+// of RFC 9530, section 7.2.
+const (
+	SHA256 = "sha-256"
+	SHA512 = "sha-512"
+)
+
+// expectation is what a client says the digests of its content are.
+type expectation struct {
+	want map[string][]byte
+	sums map[string]hash.Hash
+}
+
+// expect refuses algorithms that are not checked: a digest that nobody looked
+// at would seem to have matched.
+func expect(want map[string][]byte) (*expectation, error) {
+	e := &expectation{want: want, sums: map[string]hash.Hash{}}
+	var faults []status.Fault
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		switch name {
+		case SHA256:
+			e.sums[name] = sha256.New()
+		case SHA512:
+			e.sums[name] = sha512.New()
+		default:
+			faults = append(faults, status.Fault{Field: "digest", Got: quoted(name), Want: SHA256 + " or " + SHA512})
+			continue
+		}
+		if got, size := len(want[name]), e.sums[name].Size(); got != size {
+			faults = append(faults, status.Fault{Field: "digest " + name, Got: fmt.Sprintf("%d bytes", got), Want: fmt.Sprintf("%d bytes", size)})
+		}
+	}
+	if len(faults) > 0 {
+		return nil, status.Invalid("artifact.digest", "the expected digest", faults)
+	}
+	return e, nil
+}
+
+func (e *expectation) hashes() []hash.Hash { return slices.Collect(maps.Values(e.sums)) }
+
+// check compares the digests after the content was hashed.
+func (e *expectation) check() error {
+	var faults []status.Fault
+	for _, name := range slices.Sorted(maps.Keys(e.sums)) {
+		got := e.sums[name].Sum(nil)
+		if subtle.ConstantTimeCompare(got, e.want[name]) != 1 {
+			faults = append(faults, status.Fault{Field: "digest " + name, Got: hex.EncodeToString(got), Want: hex.EncodeToString(e.want[name])})
+		}
+	}
+	if len(faults) > 0 {
+		return status.Invalid("artifact.digest", "the content", faults).WithHint("the content changed on its way: send it again")
+	}
+	return nil
+}
