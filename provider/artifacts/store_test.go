@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -407,11 +408,11 @@ func TestHoldsAndDelete(t *testing.T) {
 }
 
 func TestListOrder(t *testing.T) {
-	now := time.Unix(1000, 0)
-	s, _ := start(t, Config{Dir: t.TempDir(), Records: newBook(), Now: func() time.Time { return now }})
+	var now atomic.Int64
+	s, _ := start(t, Config{Dir: t.TempDir(), Records: newBook(), Now: func() time.Time { return time.Unix(now.Load(), 0) }})
 	var want []string
 	for range 3 {
-		now = now.Add(time.Second)
+		now.Add(1)
 		want = append(want, create(t, s))
 	}
 	list, err := s.List(t.Context(), AnyNamespace)
