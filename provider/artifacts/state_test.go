@@ -2,6 +2,7 @@ package artifacts
 
 import (
 	"bytes"
+	"encoding/hex"
 	"testing"
 	"time"
 )
@@ -65,5 +66,20 @@ func TestDecodeStateRefuses(t *testing.T) {
 	}
 	if _, err := decodeState(append(whole, 0)); err == nil {
 		t.Error("a byte too much is accepted")
+	}
+}
+
+// TestStateBytes fixes the format: stores of an earlier version must open.
+func TestStateBytes(t *testing.T) {
+	st := &state{
+		id: [idSize]byte{0xaa, 15: 0xbb}, length: 6, touched: time.Unix(1_700_000_000, 0), complete: true,
+		hash: bytes.Repeat([]byte{0xcc}, 32), segments: []segment{{size: 6, tag: [tagSize]byte{0xdd, 15: 0xee}}},
+	}
+	const want = "61706f637279706820617274696661637420737461746520310a" +
+		"aa0000000000000000000000000000bb" + "0000000000000006" + "000000006553f100" + "01" +
+		"0020" + "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc" +
+		"00000001" + "0000000000000000" + "0000000000000006" + "dd0000000000000000000000000000ee"
+	if got := hex.EncodeToString(st.encode()); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
