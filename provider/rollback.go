@@ -18,6 +18,8 @@ type RollbackRequest struct {
 	To uint64
 	// Expected is the revision that is replaced; 0 is whichever serves.
 	Expected uint64
+	// Source is kept in the history; nil is that of the revision brought back.
+	Source []byte
 }
 
 // Rollback makes a new revision of what an earlier one was: the same manifest,
@@ -52,6 +54,9 @@ func (s *Service) Rollback(ctx context.Context, req RollbackRequest, report func
 		Created: now, Updated: now,
 	}
 	order := opened{Order: Order{ExpectedRevision: rec.Revision}, from: past.Revision, source: past.Source}
+	if req.Source != nil {
+		order.source = req.Source
+	}
 	if req.Expected != 0 {
 		order.ExpectedRevision = req.Expected
 	}

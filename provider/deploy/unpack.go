@@ -1,0 +1,63 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+
+	"apocryph/proto/status"
+	"apocryph/provider/source"
+)
+
+// unpack makes a tree of an artifact: an archive's files, or the one file that it is.
+func (o *Orchestrator) unpack(ctx context.Context, content Content) (*source.Tree, error) {
+	tree, err := source.NewTree(o.cfg.Staging, source.DefaultLimits())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := tree.Add(ctx, "main", io.NewSectionReader(content, 0, content.Size())); err != nil {
+		return nil, errors.Join(err, tree.Close())
+	}
+	return tree, nil
+}
+
+// file is a regular file of a tree.
+type file interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// onlyFile opens the one file of a tree.
+func onlyFile(tree fs.FS) (file, int64, error) {
+	var name string
+	err := fs.WalkDir(tree, ".", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		if name != "" {
+			return status.Invalid("deploy.invalid", "the deployment", []status.Fault{{Field: "/files", Got: "several files: " + name + ", " + path, Want: "one archive of an image"}})
+		}
+		name = path
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	if name == "" {
+		return nil, 0, status.Invalid("deploy.invalid", "the deployment", []status.Fault{{Field: "/files", Got: "no file", Want: "an archive of an image"}})
+	}
+	f, err := tree.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	at, ok := f.(file)
+	if !ok {
+		return nil, 0, errors.Join(errors.New("a file that cannot be read at an offset"), f.Close())
+	}
+	return at, info.Size(), nil
+}
