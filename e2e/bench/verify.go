@@ -77,7 +77,8 @@ func mean(all []cost) float64 {
 }
 
 // goBench runs a package's benchmarks and adds what they print, by name. The
-// output is that of `go test -bench`: "BenchmarkName  N  123 ns/op  B/op  allocs/op".
+// output is that of `go test -bench`: "BenchmarkName  N  123 ns/op  4 B/op  5 allocs/op",
+// with a benchmark's own measures in between.
 func goBench(ctx context.Context, pkg string, times int, into map[string][]cost) error {
 	var names []string
 	for _, v := range verifications {
@@ -94,15 +95,23 @@ func goBench(ctx context.Context, pkg string, times int, into map[string][]cost)
 	}
 	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
 		f := strings.Fields(lines.Text())
-		if len(f) < 8 || f[3] != "ns/op" || f[7] != "allocs/op" {
+		if len(f) < 2 || !strings.HasPrefix(f[0], "Benchmark") {
 			continue
 		}
-		ns, err1 := strconv.ParseFloat(f[2], 64)
-		allocs, err2 := strconv.ParseFloat(f[6], 64)
-		if err := errors.Join(err1, err2); err != nil {
-			return err
+		var c cost
+		for n := 2; n+1 < len(f); n += 2 {
+			value, err := strconv.ParseFloat(f[n], 64)
+			if err != nil {
+				return err
+			}
+			switch f[n+1] {
+			case "ns/op":
+				c.nanoseconds = value
+			case "allocs/op":
+				c.allocations = value
+			}
 		}
-		into[f[0]] = append(into[f[0]], cost{ns, allocs})
+		into[f[0]] = append(into[f[0]], c)
 	}
 	return nil
 }
