@@ -48,6 +48,9 @@ func readRegistry(ctx context.Context, ref Reference, opts Options) (*Image, err
 
 func connect(ctx context.Context, repo name.Repository, opts Options) (*registry, error) {
 	keychain := opts.Keychain
+	if opts.Anonymous {
+		keychain = anonymous{}
+	}
 	if keychain == nil {
 		keychain = authn.DefaultKeychain
 	}
@@ -80,6 +83,11 @@ func NewTransport() *http.Transport {
 		IdleConnTimeout:       headerTimeout,
 	}
 }
+
+// anonymous has credentials for nobody.
+type anonymous struct{}
+
+func (anonymous) Resolve(authn.Resource) (authn.Authenticator, error) { return authn.Anonymous, nil }
 
 // tlsOnly refuses plain HTTP to any other machine: the library would speak it
 // to private networks, and a redirect may ask for it.

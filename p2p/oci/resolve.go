@@ -20,6 +20,8 @@ type Options struct {
 	Platform Platform
 	// Keychain has the credentials for registries; nil is the docker configuration.
 	Keychain authn.Keychain
+	// Anonymous sends no credentials at all.
+	Anonymous bool
 	// Transport reaches registries; nil is a [NewTransport] of its own for each call.
 	Transport http.RoundTripper
 }

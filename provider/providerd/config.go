@@ -70,6 +70,13 @@ type Config struct {
 	CustomHosts []string
 	// API are addresses, APISockets unix sockets.
 	API, APISockets []string
+	// APIAuth says who may call the API.
+	APIAuth APIAuth
+	// APIOrigins are web pages whose scripts may call it.
+	APIOrigins []string
+	// ImageRegistries are registries, as HOST or HOST:PORT, that tenants may name
+	// although they are not public.
+	ImageRegistries []string
 	Region          string
 	// PolicyFile is what this provider demands of its own evidence, PricesFile
 	// its price list; both may be empty.
@@ -87,6 +94,20 @@ type Config struct {
 	Machine *Machine
 	Now     func() time.Time
 	Logger  *slog.Logger
+}
+
+// APIAuth is how callers of the API are told apart, see package auth. Callers of
+// the sockets are known by the kernel, and tokens of its own by the store.
+type APIAuth struct {
+	// Mode is "tokens" (also when empty) or "none": everybody who reaches a
+	// loopback address is the operator.
+	Mode string
+	// JWKSURL, Issuer and Audience are of an issuer of JSON web tokens.
+	JWKSURL, Issuer, Audience string
+	// HS256SecretFile has a secret that tokens may be signed with.
+	HS256SecretFile string
+	// SupabaseURL and SupabaseKey are of a Supabase project.
+	SupabaseURL, SupabaseKey string
 }
 
 // Runtime is what runs pods, seen from each side that needs it.

@@ -287,6 +287,9 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 	if err := st.Start(ctx, "advert", nil, advertiser.Run); err != nil {
 		return err
 	}
+	if _, err := n.direct(ctx, st, o, blocks, svc, in); err != nil {
+		return err
+	}
 	apis, err := n.serveAPI(ctx, st, svc)
 	if err != nil {
 		return err
