@@ -50,6 +50,13 @@ func (o *options) add(cmd *cobra.Command) {
 	f.StringArrayVar(&o.cfg.CustomHosts, "allow-host", nil, "`HOST` that publishers may bring: a name, *.example.org, or * for all; repeatable")
 	f.StringArrayVar(&o.cfg.API, "api", []string{"127.0.0.1:47080"}, "`ADDRESS` of the HTTP API, repeatable")
 	addAPISocket(cmd, &o.cfg.APISockets)
+	f.StringVar(&o.cfg.APIAuth.Mode, "api-auth", "tokens", "`WAY` to know callers of the HTTP API: tokens, or none (loopback addresses only, everybody is the operator)")
+	f.StringVar(&o.cfg.APIAuth.JWKSURL, "api-jwks", "", "`URL` of the keys of an issuer of JSON web tokens for the API")
+	f.StringVar(&o.cfg.APIAuth.Issuer, "api-issuer", "", "`ISSUER` that these tokens must name")
+	f.StringVar(&o.cfg.APIAuth.Audience, "api-audience", "", "`AUDIENCE` that these tokens must be for")
+	f.StringVar(&o.cfg.APIAuth.HS256SecretFile, "api-hs256-secret-file", "", "`FILE` with a secret that tokens may be signed with (HS256)")
+	f.StringArrayVar(&o.cfg.APIOrigins, "api-origin", nil, "`ORIGIN` of web pages whose scripts may call the API, repeatable (default: none)")
+	f.StringArrayVar(&o.cfg.ImageRegistries, "image-registry", nil, "`HOST[:PORT]` of a registry that direct deploys may name although it is not public, repeatable")
 	f.StringVar(&o.cfg.PolicyFile, "policy", "", "policy `FILE` that this provider's own evidence must pass")
 	f.StringVar(&o.cfg.PublisherPolicyFile, "require-publisher-evidence", "", "policy `FILE` that a publisher's machine must pass before its apps are taken (default: none)")
 	f.StringVar(&o.cfg.PricesFile, "prices", "", "price list `FILE` (default: free)")
@@ -57,6 +64,7 @@ func (o *options) add(cmd *cobra.Command) {
 	f.StringVar(&o.logLevel, "log-level", "info", "`LEVEL` of the log on standard error: debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "", "`FORMAT` of the log: text or json (default: text on a terminal, else json)")
 	cli.Complete(cmd, "storage", "fscrypt", "tmpfs", "none")
+	cli.Complete(cmd, "api-auth", "tokens", "none")
 	cli.Complete(cmd, "tee", "auto", "sev-snp", "tdx", "tpm2", "soft")
 	cli.Complete(cmd, "log-level", "debug", "info", "warn", "error")
 	cli.Complete(cmd, "log-format", "text", "json")
@@ -86,6 +94,8 @@ func (o *options) settled(app *cli.App) error {
 	if info, err := os.Stat(o.cfg.DataDir); err == nil && !info.IsDir() {
 		return status.New(status.InvalidArgument, "provider.data_dir", "%s is no directory", o.cfg.DataDir).WithHint("choose another --data-dir")
 	}
+	// The names that such projects are configured by everywhere.
+	o.cfg.APIAuth.SupabaseURL, o.cfg.APIAuth.SupabaseKey = app.Getenv("SUPABASE_URL"), app.Getenv("SUPABASE_SERVICE_ROLE_KEY")
 	if len(o.cfg.APISockets) == 0 {
 		o.cfg.APISockets = []string{filepath.Join(o.cfg.DataDir, "api.sock")}
 	}

@@ -83,6 +83,7 @@ type Ingress struct {
 	ready           chan struct{}
 	routes          atomic.Pointer[map[string]*route]
 	aliases         atomic.Pointer[map[string]provider.Alias]
+	mounts          atomic.Pointer[map[string]http.Handler]
 	// attester is nil until Attend.
 	attester atomic.Pointer[Attester]
 	turns    *turnstile
@@ -169,6 +170,7 @@ func New(cfg Config) (*Ingress, error) {
 	}
 	i.routes.Store(&map[string]*route{})
 	i.aliases.Store(&map[string]provider.Alias{})
+	i.mounts.Store(&map[string]http.Handler{})
 	i.proxy = i.newProxy()
 	return i, nil
 }

@@ -91,7 +91,7 @@ func (i *Ingress) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		answer(w, req, http.StatusMethodNotAllowed, "this is no forward proxy")
 		return
 	}
-	if i.serveReserved(w, req, host) || i.serveChallenge(w, req, host) {
+	if i.serveMounted(w, req, host) || i.serveReserved(w, req, host) || i.serveChallenge(w, req, host) {
 		return
 	}
 	expect, err := parseExpect(req.Header.Values(ExpectHeader))

@@ -24,6 +24,7 @@ import (
 	"apocryph/p2p"
 	"apocryph/proto/status"
 	"apocryph/provider"
+	"apocryph/provider/auth"
 	"apocryph/provider/ingress"
 	"apocryph/provider/vault"
 )
@@ -130,6 +131,8 @@ type settings struct {
 	storageSize int64
 	// ekChain is DER, the leaf's issuer first.
 	ekChain [][]byte
+	// apiAuth has all but the store.
+	apiAuth auth.Config
 	// acmeRoots is nil for the system's.
 	acmeRoots *x509.CertPool
 }
@@ -194,6 +197,7 @@ func (c Config) check() (settings, error) {
 		faults = append(faults, status.Fault{Field: "sev-vmpl", Got: fmt.Sprint(c.SEVVMPL), Want: "0 to 3"})
 	}
 	faults = append(faults, c.ACME.faults(c.IngressTLS)...)
+	faults = append(faults, c.APIAuth.faults(c.API)...)
 	// The parts look at what is theirs before anything is opened.
 	faults = append(faults, faultsOf(s.network(nil).Check())...)
 	if _, err := ingress.New(s.ingress()); err != nil {
@@ -242,6 +246,12 @@ func (c Config) check() (settings, error) {
 		}
 	}
 	var err error
+	if s.apiAuth, err = c.APIAuth.config(); err != nil {
+		return s, err
+	}
+	if _, err := auth.New(s.apiAuth); err != nil {
+		return s, err
+	}
 	if s.acmeRoots, err = c.ACME.roots(); err != nil {
 		return s, err
 	}
