@@ -19,6 +19,6 @@ allowed, 12 untrusted, 13 not found, 14 conflict, 15 exhausted,
   provider serve --tee tpm2 --prices prices.yaml
   provider serve --tee soft --data-dir /tmp/p1        # development, proves nothing`,
 	}
-	root.AddCommand(newServe(app), newConfig(app), newPods(app), newDoctor(app))
+	root.AddCommand(newServe(app), newConfig(app), newPods(app), newToken(app), newDoctor(app))
 	return app.Root(root)
 }
