@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"time"
 
 	"apocryph/attest"
 	"apocryph/proto/status"
@@ -285,13 +286,17 @@ func (a *appraisal) images() bool {
 			return a.fail(codeImages, name, fmt.Sprintf("claimed %s: %s", i.Container, i.ImageID), cmp.Or(w.ImageID, "no such container"))
 		}
 	}
-	// runs is the revision of each instance that was started and not stopped.
-	runs, made := map[string]uint64{}, map[string]map[string]bool{}
+	// runs has the start of each instance that was not stopped.
+	runs, made := map[string]*PodStart{}, map[string]map[string]bool{}
+	var newest time.Time
 	for i, entry := range a.entries {
 		switch e := entry.Event.(type) {
 		case *PodStart:
 			if e.PodID == p.ID {
-				runs[e.Instance] = e.Revision
+				runs[e.Instance] = e
+				if e.Revision == p.Revision {
+					newest = e.At
+				}
 				if i >= a.begin && e.Revision == p.Revision && len(made[e.Instance]) < len(pinned) {
 					return a.fail(codeImages, name, fmt.Sprintf("record %d starts %d of its containers", i, len(made[e.Instance])), fmt.Sprintf("%d that were measured", len(pinned)))
 				}
@@ -315,18 +320,47 @@ func (a *appraisal) images() bool {
 			made[e.Instance][e.Container] = true
 		}
 	}
-	for instance, revision := range runs {
-		if revision != p.Revision || !ofRevision(instance, p) {
-			return a.fail(codeImages, name, fmt.Sprintf("revision %d of instance %s runs", revision, instance), fmt.Sprintf("revision %d", p.Revision))
+	beside := 0
+	for instance, start := range runs {
+		if start.Revision != p.Revision || !ofRevision(instance, p) {
+			if !a.rolling(start, newest) {
+				return a.fail(codeImages, name, fmt.Sprintf("revision %d of instance %s runs", start.Revision, instance), fmt.Sprintf("revision %d", p.Revision))
+			}
+			beside++
+			continue
 		}
 		if len(made[instance]) < len(pinned) {
 			return a.fail(codeImages, name, "instance "+instance+" runs unmeasured", "all of its containers measured")
 		}
 	}
-	if len(runs) == 0 {
+	if len(runs) == beside {
 		return a.fail(codeMissing, name, "nothing that was started", "an instance")
 	}
-	return a.pass(codeImages, name, fmt.Sprintf("%d containers of %d instances", len(pinned), len(runs)))
+	got := fmt.Sprintf("%d containers of %d instances", len(pinned), len(runs)-beside)
+	if beside > 0 {
+		got += fmt.Sprintf(", and %d of another revision during an update", beside)
+	}
+	return a.pass(codeImages, name, got)
+}
+
+const (
+	// drainWindow is how long an earlier revision may run beside the expected one
+	// after that was started last: what leads to it ends within half a minute,
+	// it has ten seconds to stop, and the new one has to become healthy first.
+	drainWindow = 5 * time.Minute
+	// trialWindow is how long a later revision may be tried out beside it.
+	trialWindow = 15 * time.Minute
+)
+
+// rolling reports whether an instance of another revision runs only as long as an
+// update takes. All times are the log's and the claims'.
+func (a *appraisal) rolling(start *PodStart, newest time.Time) bool {
+	since, window := newest, drainWindow
+	if start.Revision > a.want.Pod.Revision {
+		since, window = start.At, trialWindow
+	}
+	age := a.r.Claims.IssuedAt.Sub(since)
+	return !since.IsZero() && age >= 0 && age <= window
 }
 
 // ofRevision reports whether an instance is one of the expected revision: its

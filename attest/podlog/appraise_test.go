@@ -3,20 +3,24 @@ package podlog
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"apocryph/attest"
 )
 
 const pod = "mzxw6ytboi"
 
+// exec is one container of a pod's instance.
+func exec(id string, revision int, container, image string) Event {
+	return &ImageExec{at, id, fmt.Sprintf("%s-%d-0", id, revision), container, "bafy" + image, sum(image), sum("a"), sum("e"), sum("m"), sum("c")}
+}
+
 // story is a whole boot: another tenant's pod, a first revision of ours, the
 // update to the second, and a restart of the provider in between.
 func story() []Event {
 	other := "another"
-	exec := func(id string, revision int, container, image string) Event {
-		return &ImageExec{at, id, fmt.Sprintf("%s-%d-0", id, revision), container, "bafy" + image, sum(image), sum("a"), sum("e"), sum("m"), sum("c")}
-	}
 	start := func(keys string) []Event {
 		return []Event{
 			&AgentStart{at, "0.1.0", sum("binary"), "12D3KooWExample", []byte{1}, KeysDigest([]byte(keys), []byte("receipt"))},
@@ -133,6 +137,43 @@ func TestAppraise(t *testing.T) {
 		if checks, _ := Appraise(s.result, s.shown, s.want); len(checks) != 4 || !checks[3].OK {
 			t.Errorf("%s: got %+v", device, checks)
 		}
+	}
+}
+
+// TestAppraiseUpdate has two revisions at once, for as long as an update takes.
+func TestAppraiseUpdate(t *testing.T) {
+	old := func(es []Event) []Event { return slices.Delete(es, 16, 17) }
+	next := func(es []Event) []Event {
+		return append(es, &PodCreate{at, pod, 3, "alice", sum("next")}, exec(pod, 3, "web", "next"), &PodStart{at, pod, 3, pod + "-3-0"})
+	}
+	gone := func(es []Event) []Event { return append(es, &PodStop{at, pod, 2, pod + "-2-0", "failed"}) }
+	for name, tt := range map[string]struct {
+		change func([]Event) []Event
+		age    time.Duration
+		code   string
+	}{
+		"the old one drains":      {old, 4 * time.Minute, ""},
+		"the old one stays":       {old, 6 * time.Minute, "ATT-111"},
+		"a later one is tried":    {next, 14 * time.Minute, ""},
+		"a later one stays":       {next, 16 * time.Minute, "ATT-111"},
+		"all three":               {func(es []Event) []Event { return next(old(es)) }, time.Minute, ""},
+		"only another one":        {func(es []Event) []Event { return gone(next(es)) }, time.Minute, "ATT-104"},
+		"claims before the start": {old, -time.Second, "ATT-111"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, device := range []string{"tpm2", "tdx", "sev-snp"} {
+				s := set(t, device, tt.change(story()))
+				s.result.Claims.IssuedAt = at.Add(tt.age)
+				if tt.code != "" {
+					decides(t, s, tt.code)
+					continue
+				}
+				checks, _ := Appraise(s.result, s.shown, s.want)
+				if last := checks[len(checks)-1]; len(checks) != 7 || !last.OK || !strings.Contains(last.Got, "of another revision") {
+					t.Errorf("%s: got %+v", device, last)
+				}
+			}
+		})
 	}
 }
 
