@@ -15,5 +15,6 @@
 // [Parse] returns a [Doc], which collects the faults, and its root [Node]. A
 // mapping with fixed fields is described by a [Table], the one place that
 // knows which fields exist: the parser runs it and a JSON Schema is generated
-// from it. An unknown field is answered with the [Nearest] known one.
+// from it. An unknown field is answered with the nearest known one, see
+// [apocryph/proto/nearest.Name].
 package strictyaml

@@ -147,19 +147,6 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	names := []string{"image", "command", "port", "ports", "env", "resources", "readOnly"}
-	for name, want := range map[string]string{
-		"imgae": "image", "Image": "image", "imag": "image", "comand": "command", "prot": "port", "envs": "env",
-		"environment": "env", "res": "resources", "readonly": "readOnly", "read-only": "readOnly",
-		"x": "", "": "", "qwertyuiop": "", strings.Repeat("a", 41): "",
-	} {
-		if got := Nearest(name, names); got != want {
-			t.Errorf("Nearest(%q) = %q, want %q", name, got, want)
-		}
-	}
-}
-
 // FuzzParse: nothing that is refused is left in the tree, and faults are few
 // and can be printed.
 func FuzzParse(f *testing.F) {

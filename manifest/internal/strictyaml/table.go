@@ -2,6 +2,8 @@ package strictyaml
 
 import (
 	"strings"
+
+	"apocryph/proto/nearest"
 )
 
 // Field is one field of a mapping, and how it is read into a T.
@@ -95,7 +97,7 @@ func (t *Table[T]) unknown(d *Doc, e Entry) {
 			return
 		}
 	}
-	if near := Nearest(e.Key, t.names()); near != "" {
+	if near := nearest.Name(e.Key, t.names()); near != "" {
 		d.Refuse(e.Value, got+", did you mean "+Quote(near)+"?", "")
 		return
 	}

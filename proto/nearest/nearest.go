@@ -1,16 +1,18 @@
-package strictyaml
+// Package nearest guesses which known name an unknown one was meant to be, for
+// the "did you mean" of every strict reader of this tree.
+package nearest
 
 import "strings"
 
 // maxName bounds the names that are compared: the cost is quadratic.
 const maxName = 40
 
-// Nearest returns the candidate that name was probably meant to be, or "".
+// Name returns the candidate that name was probably meant to be, or "".
 // Distance is the number of letters changed, added, left out or swapped with
 // their neighbour (optimal string alignment), without regard to case. A
 // beginning of at least three letters is near as well, such as "environment"
 // for "env".
-func Nearest(name string, candidates []string) string {
+func Name(name string, candidates []string) string {
 	if len(name) > maxName {
 		return ""
 	}
