@@ -18,7 +18,7 @@ const module = "apocryph"
 var layers = map[string]int{
 	"proto/statuspb": 0, "proto/capacitypb": 0, "proto/attestpb": 0, "proto/podpb": 0,
 	"proto/discoverypb": 0, "proto/contentpb": 0,
-	"proto/nearest": 0, "proto/strictjson": 2,
+	"proto/nearest": 0, "proto/strictjson": 2, "manifest/direct": 3,
 	"proto/status":  1,
 	"proto/problem": 2, "attest/tpmtemplate": 2,
 	"manifest": 2, "attest": 2, "attest/bootlog": 2,
@@ -78,7 +78,7 @@ var homes = map[string][]string{
 var pure = []string{
 	"proto/status", "manifest", "manifest/offer", "attest", "attest/verify", "attest/policy",
 	"attest/keyrelease", "attest/tpmtemplate", "attest/receipt", "attest/bootlog", "attest/podlog", "attest/tlog", "manifest/internal/strictyaml", "attest/verify/p384",
-	"proto/nearest", "proto/strictjson",
+	"proto/nearest", "proto/strictjson", "manifest/direct",
 }
 
 var impure = []string{"net", "os", "log/slog", "log", "os/exec", "net/http", "math/rand"}

@@ -98,7 +98,7 @@ func fields(t reflect.Type) (names []string, at map[string][]int) {
 
 func (d *decoder) object(v *Value, dst reflect.Value) {
 	if v.Kind != Object {
-		d.refuse(v, v.Kind.got(), "an object")
+		d.refuse(v, v.Kind.String(), "an object")
 		return
 	}
 	names, at := fields(dst.Type())
@@ -139,7 +139,7 @@ func (d *decoder) check(v *Value, t reflect.Type) {
 		return
 	case implements(t):
 		if err := json.Unmarshal(v.raw, reflect.New(t).Interface()); err != nil {
-			d.refuse(v, v.Kind.got(), wanted(t))
+			d.refuse(v, v.Kind.String(), wanted(t))
 		}
 		return
 	}
@@ -177,17 +177,9 @@ func (d *decoder) check(v *Value, t reflect.Type) {
 
 func (d *decoder) want(v *Value, k Kind, t reflect.Type) bool {
 	if v.Kind != k {
-		d.refuse(v, v.Kind.got(), wanted(t))
+		d.refuse(v, v.Kind.String(), wanted(t))
 	}
 	return v.Kind == k
-}
-
-// got names a kind where a value of another stands.
-func (k Kind) got() string {
-	if k == Bool {
-		return "a boolean"
-	}
-	return k.String()
 }
 
 // number checks the range as encoding/json does: by the digits, so that 1.0 and

@@ -214,7 +214,7 @@ func TestValue(t *testing.T) {
 	for _, e := range []strictjson.Value{*v, a, list, list.Elems[0], list.Elems[1], v.Member("x"), v.Members[1].Value} {
 		kinds = append(kinds, fmt.Sprintf("%s %s %d", e.Pointer, e.Kind, e.Line))
 	}
-	want := []string{" an object 1", "/a an object 1", "/a/b~1c a list 2", "/a/b~1c/0 true or false 2", "/a/b~1c/1 null 2", "/x nothing 1", "/a\ufffdz a number 2"}
+	want := []string{" an object 1", "/a an object 1", "/a/b~1c a list 2", "/a/b~1c/0 a boolean 2", "/a/b~1c/1 null 2", "/x nothing 1", "/a\ufffdz a number 2"}
 	if d := cmp.Diff(want, kinds); d != "" {
 		t.Error(d)
 	}

@@ -30,7 +30,7 @@ func (k Kind) String() string {
 	case Null:
 		return "null"
 	case Bool:
-		return "true or false"
+		return "a boolean"
 	case Number:
 		return "a number"
 	case String:
