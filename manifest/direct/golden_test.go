@@ -183,7 +183,7 @@ func TestInvalid(t *testing.T) {
 		base("image", `"containers":[]`), base("image", `"environmnet":"x"`), base("image", `"<<":{"name":"x"}`),
 		base("image", `"env":`+strings.Repeat("[", 20)+strings.Repeat("]", 20)),
 		base("static", `"port":8080,"x":"`+strings.Repeat("\u007f", direct.MaxBytes/2)+`"`), base("image", `"env":{"A":"`+strings.Repeat("\u007f", direct.MaxBytes-100)+`"}`),
-		`"` + strings.Repeat("x", direct.MaxBytes) + `"`,
+		`"` + strings.Repeat("x", direct.MaxBytes) + `"`, base("image", `"env":[`+strings.Repeat("{},", 8<<10)+`{}]`),
 		"{\n\"runtime\":\"lua\",\n\"ports\":[8080,\n\"a\"],\n\"env\":{\"A\":[]},\n\"nmae\":\"x\",\n\"replicas\":0}",
 	}
 	if len(texts) < 60 {

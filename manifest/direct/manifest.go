@@ -13,6 +13,10 @@ const MaxBytes = 256 << 10
 // levels deeper, and package manifest reads 16.
 const maxDepth = 12
 
+// maxValues bounds all values of a body. A manifest with every list full has some
+// 4000; in a file each is a node of a hundred bytes and more.
+const maxValues = 8 << 10
+
 // The runtimes of this version.
 const (
 	// Static serves the uploaded files.

@@ -92,7 +92,10 @@ func (c *container) defaultHTTP() {
 }
 
 func isHTTP(v strictjson.Value) bool {
-	return strings.HasSuffix(strings.ToLower(v.Text), "/http") || strings.EqualFold(v.Member("protocol").Text, "http") ||
+	if v.Kind != strictjson.Object {
+		return strings.HasSuffix(strings.ToLower(v.Text), "/http")
+	}
+	return strings.EqualFold(v.Member("protocol").Text, "http") ||
 		given(v.Member("host")) && !given(v.Member("protocol"))
 }
 

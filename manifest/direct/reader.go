@@ -42,7 +42,7 @@ type reader struct{ faults []status.Fault }
 // decode fills dst. The error is that of a text that is no JSON, or no object, or
 // nested too deep: there is nothing else to say about those.
 func (r *reader) decode(b []byte, dst any) error {
-	err := strictjson.Decode(b, dst, strictjson.Options{MaxBytes: MaxBytes, MaxDepth: maxDepth})
+	err := strictjson.Decode(b, dst, strictjson.Options{MaxBytes: MaxBytes, MaxDepth: maxDepth, MaxValues: maxValues})
 	var e *status.Error
 	if errors.As(err, &e) && e.Reason == "json.invalid" && !slices.ContainsFunc(e.Faults, func(f status.Fault) bool { return f.Field == "document" }) {
 		r.faults = e.Faults

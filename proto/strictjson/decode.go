@@ -17,11 +17,16 @@ type Options struct {
 	// MaxDepth is how deep lists and objects may nest: 1 is a flat object. 0
 	// means 32. More than 1000 is taken as 1000.
 	MaxDepth int
+	// MaxValues is how many values the document may have in all, with itself, and
+	// with empty lists and objects counted twice. It keeps memory bounded: two
+	// bytes that were sent become a value of a hundred and more. 0 means 16384.
+	MaxValues int
 }
 
 const (
 	defaultBytes = 256 << 10
 	defaultDepth = 32
+	defaultCount = 16 << 10
 	// mostDepth keeps recursion, and with it the stack, small.
 	mostDepth = 1000
 )
@@ -32,6 +37,9 @@ func (o Options) filled() Options {
 	}
 	if o.MaxDepth <= 0 {
 		o.MaxDepth = defaultDepth
+	}
+	if o.MaxValues <= 0 {
+		o.MaxValues = defaultCount
 	}
 	o.MaxDepth = min(o.MaxDepth, mostDepth)
 	return o

@@ -188,6 +188,10 @@ func TestOptions(t *testing.T) {
 		{`"` + strings.Repeat("x", 256<<10-2) + `"`, strictjson.Options{}, ""},
 		{`"` + strings.Repeat("x", 256<<10-1) + `"`, strictjson.Options{}, "json.too_large"},
 		{strings.Repeat("[", 1000) + strings.Repeat("]", 1000), strictjson.Options{MaxDepth: 1 << 20}, ""},
+		{`[1,[],2]`, strictjson.Options{MaxValues: 5}, ""},
+		{`[1,[],2]`, strictjson.Options{MaxValues: 4}, "json.invalid"},
+		{`["[,,,"]`, strictjson.Options{MaxValues: 2}, ""},
+		{"[" + strings.Repeat("1,", 20000) + "1]", strictjson.Options{}, "json.invalid"},
 		{strings.Repeat("[", 1001) + strings.Repeat("]", 1001), strictjson.Options{MaxDepth: 1 << 20}, "json.invalid"},
 	} {
 		err := strictjson.Decode([]byte(tt.text), new(any), tt.opts)

@@ -23,9 +23,9 @@ func parse(b []byte, o Options) (*Value, []status.Fault, error) {
 	if at := invalidUTF8(b); at >= 0 {
 		return nil, nil, malformed(b, at, fmt.Sprintf("the byte 0x%02x, which is not UTF-8", b[at]), "text in UTF-8")
 	}
-	if at := tooDeep(b, o.MaxDepth); at >= 0 {
+	if at, got, want := outOfBounds(b, o); at >= 0 {
 		return nil, nil, status.Invalid("json.invalid", "the JSON", []status.Fault{{
-			Field: whole, Got: "deep nesting", Want: fmt.Sprintf("at most %d levels", o.MaxDepth), Line: placeOf(b, at).line,
+			Field: whole, Got: got, Want: want, Line: placeOf(b, at).line,
 		}})
 	}
 	var syntax *json.SyntaxError
@@ -51,11 +51,12 @@ func invalidUTF8(b []byte) int {
 	return -1
 }
 
-// tooDeep returns where nesting goes over the limit, or -1. It runs before the
-// grammar is known to be right and counts brackets outside of strings, which is
-// exact for JSON and good enough for a refusal of anything else.
-func tooDeep(b []byte, limit int) int {
-	depth, text := 0, false
+// outOfBounds returns where nesting or the number of values goes over its limit,
+// or -1. It runs before the grammar is known to be right and counts brackets and
+// commas outside of strings: a value follows one or the other. That is exact for
+// JSON, but for empty brackets, and good enough to refuse anything else.
+func outOfBounds(b []byte, o Options) (at int, got, want string) {
+	depth, values, text := 0, 1, false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
 		case text && c == '\\':
@@ -64,14 +65,21 @@ func tooDeep(b []byte, limit int) int {
 			text = !text
 		case text:
 		case c == '{' || c == '[':
-			if depth++; depth > limit {
-				return i
-			}
+			depth++
+			values++
+		case c == ',':
+			values++
 		case c == '}' || c == ']':
 			depth--
 		}
+		if depth > o.MaxDepth {
+			return i, "deep nesting", fmt.Sprintf("at most %d levels", o.MaxDepth)
+		}
+		if values > o.MaxValues {
+			return i, "too many values", fmt.Sprintf("at most %d", o.MaxValues)
+		}
 	}
-	return -1
+	return -1, "", ""
 }
 
 // tree builds a Value from tokens. The text is known to be JSON.

@@ -88,9 +88,12 @@ func (v *Value) Fault(got, want string) status.Fault {
 // maxToken bounds, in bytes, one name in a pointer.
 const maxToken = 128
 
+// escape writes a name as a reference token (RFC 6901, 3).
+var escape = strings.NewReplacer("~", "~0", "/", "~1")
+
 // Join appends a reference token to a JSON pointer.
 func Join(pointer, name string) string {
-	return pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(printable(name, maxToken))
+	return pointer + "/" + escape.Replace(printable(name, maxToken))
 }
 
 func index(pointer string, i int) string { return pointer + "/" + strconv.Itoa(i) }
