@@ -127,10 +127,10 @@ var networkingFields = []string{"port", "protocol", "health_path"}
 // networking becomes one port, and a health check where a path is given.
 func (r *reader) networking(d *body, m *Manifest, c *container) {
 	n := d.Networking
-	if !given(n) {
+	if !given(n) && m.Runtime != Binary {
 		return
 	}
-	if n.Kind != strictjson.Object {
+	if given(n) && n.Kind != strictjson.Object {
 		r.refuse(n, n.Kind.String(), "an object of %s", list(networkingFields))
 		return
 	}

@@ -286,6 +286,41 @@ func TestAgain(t *testing.T) {
 	refused(t, o.DeleteApp(t.Context(), "team", one.AppID), status.NotFound, "app.unknown")
 }
 
+// TestArtifactsInUse are held while what was made of them runs.
+func TestArtifactsInUse(t *testing.T) {
+	w := newWorld(t)
+	o, stop := w.run()
+	use := func(r *deploy.Request) { _ = r.Tree.Close(); r.Tree, r.ArtifactID, r.Runtime = nil, "a1", "binary" }
+	d, err := o.Submit(t.Context(), w.site(use))
+	must(t, err)
+	if d.PreviewURL != "http://shop-team-"+d.ID[:8]+".localhost:8081/" {
+		t.Errorf("got %q before it runs", d.PreviewURL)
+	}
+	d, _ = ended(t, o, d.ID)
+	if d.Status != deploy.Succeeded || d.Source.Type != "artifact" || d.Source.Digest != "sha256:"+strings.Repeat("cd", 32) || w.shop.held["team/shop"] != "a1" {
+		t.Fatalf("got %+v, %v, held %v", d, d.Failure, w.shop.held)
+	}
+	stop()
+	clear(w.shop.held)
+	o, _ = w.run()
+	if w.shop.held["team/shop"] != "a1" {
+		t.Error("it is not held after a restart")
+	}
+	next, err := o.Submit(t.Context(), w.site())
+	must(t, err)
+	ended(t, o, next.ID)
+	if len(w.shop.held) != 0 {
+		t.Errorf("held %v", w.shop.held)
+	}
+	back, err := o.Rollback(t.Context(), "team", d.ID, "bob")
+	must(t, err)
+	ended(t, o, back.ID)
+	if w.shop.held["team/shop"] != "a1" {
+		t.Errorf("held %v after the roll back", w.shop.held)
+	}
+	w.nothingLeft()
+}
+
 func TestPlan(t *testing.T) {
 	w := newWorld(t)
 	o, _ := w.run()

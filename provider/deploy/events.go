@@ -29,10 +29,12 @@ type deployment struct {
 	cancel    context.CancelFunc
 	placed    bool
 	cancelled bool
+	// told is set when the end has been.
+	told bool
 }
 
 func newDeployment(now Deployment) *deployment {
-	return &deployment{id: now.ID, appID: now.AppID, namespace: now.Namespace, created: now.Created, now: now, changed: make(chan struct{})}
+	return &deployment{id: now.ID, appID: now.AppID, namespace: now.Namespace, created: now.Created, now: now, changed: make(chan struct{}), told: now.Status.Ended()}
 }
 
 func (d *deployment) get() Deployment {
@@ -57,19 +59,25 @@ func (d *deployment) tell(e Event) {
 // has changed, unless it is the end: that is told in any case.
 func (o *Orchestrator) update(ctx context.Context, d *deployment, change func(*Deployment)) error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	next := d.now
 	change(&next)
 	next.Updated = o.cfg.Now()
 	err := o.keep(ctx, d, next, d.seq+1)
 	if err != nil && !next.Status.Ended() {
+		d.mu.Unlock()
 		return err
 	}
 	d.now = next
+	d.mu.Unlock()
 	kind := "status"
 	if next.Status.Ended() {
 		kind = "result"
+		// Names lead to it, and its artifact is held, before anybody hears of it.
+		o.refresh()
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.told = next.Status.Ended()
 	view := next
 	d.tell(Event{Kind: kind, At: next.Updated, Deployment: &view})
 	return err
@@ -84,13 +92,6 @@ func (o *Orchestrator) progress(d *deployment, stage string, done, total uint64)
 	}
 	d.now.Stage = stage
 	d.tell(Event{Kind: "progress", At: o.cfg.Now(), Text: stage, Done: done, Total: total})
-}
-
-// say tells a line of text.
-func (o *Orchestrator) say(d *deployment, text string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.tell(Event{Kind: "log", At: o.cfg.Now(), Text: text})
 }
 
 // Watch calls fn for each event after the given number, and returns after the last
@@ -108,7 +109,7 @@ func (o *Orchestrator) Watch(ctx context.Context, namespace, id string, after ui
 				news = append(news, e)
 			}
 		}
-		ended, seq, now, changed := d.now.Status.Ended(), d.seq, d.now, d.changed
+		ended, seq, now, changed := d.told, d.seq, d.now, d.changed
 		d.mu.Unlock()
 		if ended && len(news) == 0 {
 			if after >= seq && after > 0 {

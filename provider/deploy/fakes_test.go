@@ -205,6 +205,7 @@ type workshop struct {
 	gate    chan struct{}
 	kept    map[provider.InstanceID]bool
 	aliases map[string]provider.Alias
+	held    map[string]string
 }
 
 func (w *workshop) Build(ctx context.Context, r build.Request) (*build.Result, error) {
@@ -243,12 +244,33 @@ type content struct{ *bytes.Reader }
 
 func (content) Close() error { return nil }
 
-func (w *workshop) Open(_ context.Context, _, id string) (deploy.Content, string, error) {
+// shelf is the workshop's artifacts.
+type shelf struct{ w *workshop }
+
+func (s shelf) Open(_ context.Context, _, id string) (deploy.Content, string, error) {
 	if id != "a1" {
 		return nil, "", status.New(status.NotFound, "artifact.unknown", "no artifact %s", id)
 	}
 	return content{bytes.NewReader([]byte("\x7fELF and so on"))}, strings.Repeat("cd", 32), nil
 }
+
+func (s shelf) Release(id, owner string) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if s.w.held[owner] == id {
+		delete(s.w.held, owner)
+	}
+}
+
+func (s shelf) Hold(_, id, owner string) error {
+	w := s.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held[owner] = id
+	return nil
+}
+
+func (w *workshop) URL(host string) string { return "http://" + host + ":8081/" }
 
 func (w *workshop) SetAliases(a map[string]provider.Alias) {
 	w.mu.Lock()
@@ -269,7 +291,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	return &world{
 		t: t, apps: &docs{all: map[string][]byte{}}, deps: &docs{all: map[string][]byte{}},
-		core: &core{pods: map[string]*corePod{}}, shop: &workshop{kept: map[provider.InstanceID]bool{}}, staging: t.TempDir(),
+		core: &core{pods: map[string]*corePod{}}, shop: &workshop{kept: map[provider.InstanceID]bool{}, held: map[string]string{}}, staging: t.TempDir(),
 	}
 }
 
@@ -279,7 +301,7 @@ func (w *world) run() (o *deploy.Orchestrator, stop func()) {
 	close(serving)
 	o = deploy.New(deploy.Config{
 		Apps: w.apps, Deployments: w.deps, Orders: w.core, Pods: w.core, Logs: w.core, Builder: w.shop, Importer: w.shop, Keeper: w.shop,
-		Artifacts: w.shop, Aliases: w.shop, Staging: w.staging, Domain: "localhost", Serving: serving, Now: time.Now,
+		Artifacts: shelf{w.shop}, Aliases: w.shop, Staging: w.staging, Domain: "localhost", Serving: serving, Now: time.Now,
 		Platform: oci.Platform{OS: "linux", Architecture: "amd64"},
 		Resolve: func(_ context.Context, ref oci.Reference, _ oci.Platform) (*oci.Image, error) {
 			if w.unresolvable {

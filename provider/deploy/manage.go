@@ -70,7 +70,7 @@ func (o *Orchestrator) Rollback(ctx context.Context, namespace, id, by string) (
 	next.Rollback = old.Revision
 	return o.follow(ctx, next, func(ctx context.Context, d *deployment) error {
 		key := podKey{tenantOf(old.Namespace), podName(old.App, old.Environment)}
-		free, err := o.hold(ctx, key)
+		free, err := o.turn(ctx, key)
 		if err != nil {
 			return err
 		}
@@ -138,11 +138,15 @@ func (o *Orchestrator) ran(namespace, id string) (Deployment, error) {
 // again is a new deployment of what an old one ran.
 func (o *Orchestrator) again(old Deployment, environment, by string) Deployment {
 	now := o.cfg.Now()
-	return Deployment{
+	next := Deployment{
 		ID: newID(), Namespace: old.Namespace, App: old.App, AppID: old.AppID, Environment: environment, Status: Pending,
 		Source: old.Source, ArtifactID: old.ArtifactID, ImageDigest: old.ImageDigest, ProcessType: old.ProcessType, Entry: old.Entry,
 		Results: []Result{}, Warnings: []string{}, CreatedBy: by, Created: now, Updated: now,
 	}
+	if old.PreviewURL != "" {
+		next.PreviewURL = o.previewURL(next)
+	}
+	return next
 }
 
 // follow stores a deployment that needs no build, and carries it out.
@@ -224,7 +228,7 @@ func (o *Orchestrator) DeleteApp(ctx context.Context, namespace, id string) erro
 	o.mu.Lock()
 	delete(o.apps, id)
 	o.mu.Unlock()
-	o.alias()
+	o.refresh()
 	return nil
 }
 

@@ -2,7 +2,7 @@ package deploy
 
 import (
 	"crypto/rand"
-	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -29,24 +29,51 @@ func (o *Orchestrator) previewHost(d Deployment) string {
 	return name + "." + o.cfg.Domain
 }
 
-// previewURL is where the revision of a deployment is reached, empty where it has
-// no HTTP endpoint.
-func (o *Orchestrator) previewURL(d Deployment, endpoints []provider.Endpoint) string {
-	for _, e := range endpoints {
-		if e.Protocol != manifest.HTTP {
+// previewURL is where the revision of a deployment is reached.
+func (o *Orchestrator) previewURL(d Deployment) string { return o.cfg.Aliases.URL(o.previewHost(d)) }
+
+// serves reports whether a manifest has something to open at a host name.
+func serves(m *manifest.Manifest) bool {
+	return slices.ContainsFunc(m.Containers, func(c manifest.Container) bool {
+		return slices.ContainsFunc(c.Ports, func(p manifest.Port) bool { return p.Protocol == manifest.HTTP })
+	})
+}
+
+// refresh tells the ingress which names lead where, and the artifacts which of
+// them are in use.
+func (o *Orchestrator) refresh() {
+	o.alias()
+	o.hold()
+}
+
+// hold keeps the artifacts of what runs: those of the last deployment of each
+// app and environment that succeeded.
+func (o *Orchestrator) hold() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	last := map[string]Deployment{}
+	for _, d := range o.deployments {
+		now := d.get()
+		owner := now.Namespace + "/" + podName(now.App, now.Environment)
+		if now.Status == Succeeded && now.Revision >= last[owner].Revision {
+			last[owner] = now
+		}
+	}
+	for owner, id := range o.held {
+		if last[owner].ArtifactID != id {
+			o.cfg.Artifacts.Release(id, owner)
+			delete(o.held, owner)
+		}
+	}
+	for owner, d := range last {
+		if d.ArtifactID == "" || o.held[owner] == d.ArtifactID {
 			continue
 		}
-		u, err := url.Parse(e.URL)
-		if err != nil {
-			return ""
+		// One that was deleted before runs all the same: its image is kept.
+		if err := o.cfg.Artifacts.Hold(d.Namespace, d.ArtifactID, owner); err == nil {
+			o.held[owner] = d.ArtifactID
 		}
-		host := o.previewHost(d)
-		if port := u.Port(); port != "" {
-			host += ":" + port
-		}
-		return u.Scheme + "://" + host + "/"
 	}
-	return ""
 }
 
 // alias gives the ingress the names of apps and of their revisions. A revision's

@@ -74,6 +74,9 @@ type Keeper interface {
 type Artifacts interface {
 	// Open returns the content and its SHA-256 in hex.
 	Open(ctx context.Context, namespace, id string) (Content, string, error)
+	// Hold keeps an artifact from being deleted until Release.
+	Hold(namespace, id, owner string) error
+	Release(id, owner string)
 }
 
 // Content is an artifact's bytes.
@@ -87,6 +90,8 @@ type Content interface {
 type Aliases interface {
 	// SetAliases replaces all of them.
 	SetAliases(aliases map[string]provider.Alias)
+	// URL is what a person opens for a host name.
+	URL(host string) string
 }
 
 // Config is what an orchestrator is made of. All but Logger must be set.
@@ -130,6 +135,8 @@ type Orchestrator struct {
 	requests    map[[16]byte]string
 	// busy has the pods that a deployment is changing; closed when it is done.
 	busy map[podKey]chan struct{}
+	// held are the artifacts of what runs, by who holds them.
+	held map[string]string
 }
 
 // podKey is a pod of a tenant.
@@ -152,7 +159,7 @@ func New(cfg Config) *Orchestrator {
 	return &Orchestrator{
 		cfg: cfg, log: log, ready: make(chan struct{}), building: make(chan struct{}, maxBuilding),
 		apps: map[string]*App{}, deployments: map[string]*deployment{}, requests: map[[16]byte]string{},
-		busy: map[podKey]chan struct{}{},
+		busy: map[podKey]chan struct{}{}, held: map[string]string{},
 	}
 }
 
@@ -180,7 +187,7 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 		o.work(func(ctx context.Context) { o.resume(ctx, d) })
 	}
 	o.mu.Unlock()
-	o.alias()
+	o.refresh()
 	close(o.ready)
 	<-ctx.Done()
 	o.mu.Lock()

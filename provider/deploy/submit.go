@@ -81,6 +81,9 @@ func (o *Orchestrator) submit(ctx context.Context, r Request, work func(context.
 	case r.Image != "":
 		d.now.Source.Type, d.now.Source.Image, d.now.ProcessType = "image", r.Image, "docker"
 	}
+	if serves(r.Manifest) {
+		d.now.PreviewURL = o.previewURL(d.now)
+	}
 	d.request = r.RequestID
 	if err := newOrder(&d.order); err != nil {
 		return Deployment{}, err

@@ -67,6 +67,9 @@ func TestAliases(t *testing.T) {
 	serve(two)
 	check("shop-one.localhost", 404, "revision 1 does not run any more")
 	check("shop-two.localhost", 200, "app at")
+	if got := i.URL("x.localhost"); got != "http://x.localhost:"+strings.Split(i.Addr().String(), ":")[1]+"/" {
+		t.Errorf("got %q", got)
+	}
 	i.SetAliases(nil)
 	check("shop-team.localhost", 404, "no app is served")
 }

@@ -198,10 +198,25 @@ func (a *assignment) assignHTTP(s slot, e *provider.Endpoint) {
 	a.hosts[e.Host] = true
 	e.Port = a.httpAddr.Port()
 	e.Dial = a.httpAddr.String()
-	e.URL = a.scheme + "://" + e.Host + "/"
-	if e.Port != defaultPort[a.scheme] {
-		e.URL = fmt.Sprintf("%s://%s:%d/", a.scheme, e.Host, e.Port)
+	e.URL = urlOf(a.scheme, e.Host, e.Port)
+}
+
+func urlOf(scheme, host string, port uint16) string {
+	if port == defaultPort[scheme] {
+		return scheme + "://" + host + "/"
 	}
+	return fmt.Sprintf("%s://%s:%d/", scheme, host, port)
+}
+
+// URL is what a person opens for a host name, empty while the ingress does not listen.
+func (i *Ingress) URL(host string) string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	addr, err := i.httpAddr()
+	if err != nil {
+		return ""
+	}
+	return urlOf(i.scheme(), host, addr.Port())
 }
 
 // longName is the host of a further http port.

@@ -1,0 +1,129 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+
+	"apocryph/manifest"
+	"apocryph/p2p/oci"
+	"apocryph/provider"
+	"apocryph/provider/build"
+)
+
+// image builds or fetches the plain image, and seals it.
+func (o *Orchestrator) image(ctx context.Context, d *deployment, r Request, owner provider.InstanceID) (manifest.Image, []byte, error) {
+	select {
+	case o.building <- struct{}{}:
+		defer func() { <-o.building }()
+	case <-ctx.Done():
+		return manifest.Image{}, nil, ctx.Err()
+	}
+	plain, done, err := o.plain(ctx, d, r)
+	if err != nil {
+		return manifest.Image{}, nil, err
+	}
+	defer done()
+	o.progress(d, "sealing", 0, 0)
+	img, key, err := o.cfg.Importer.Import(ctx, plain, owner, func(done, total int64) {
+		o.progress(d, "sealing", uint64(done), uint64(total))
+	})
+	if err != nil {
+		return manifest.Image{}, nil, fmt.Errorf("sealing the image: %w", err)
+	}
+	return img, key, nil
+}
+
+// plain is the plain image of a request, with what was found out on the way.
+func (o *Orchestrator) plain(ctx context.Context, d *deployment, r Request) (*oci.Image, func(), error) {
+	b, done, err := o.built(ctx, d, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = o.update(ctx, d, func(n *Deployment) {
+		n.Source.Digest, n.Entry = b.digest, Entry{Reason: b.evidence}
+		n.Warnings = append(n.Warnings, b.warnings...)
+	})
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return b.image, done, nil
+}
+
+// made is a plain image, and what was found out on the way.
+type made struct {
+	image              *oci.Image
+	digest             string
+	evidence, warnings []string
+}
+
+// built brings or builds the image of a request. What it returns is to be called
+// when the image is not needed any more.
+func (o *Orchestrator) built(ctx context.Context, d *deployment, r Request) (made, func(), error) {
+	var closers []func() error
+	done := func() {
+		for n := range closers {
+			_ = closers[len(closers)-1-n]() // read files, and scratch that is swept
+		}
+	}
+	if r.Image != "" {
+		ref, err := oci.ParseReference(r.Image)
+		if err != nil {
+			return made{}, nil, err
+		}
+		img, err := o.cfg.Resolve(ctx, ref, o.cfg.Platform)
+		return made{image: img}, done, err
+	}
+	out, req, err := o.input(ctx, d, r, &closers)
+	if err != nil {
+		done()
+		return made{}, nil, err
+	}
+	b, err := o.cfg.Builder.Build(ctx, req)
+	if err != nil {
+		done()
+		return made{}, nil, err
+	}
+	closers = append(closers, b.Close)
+	out.image, out.evidence, out.warnings = b.Image, b.Evidence, b.Warnings
+	return out, done, nil
+}
+
+// input is what the builder needs of a request.
+func (o *Orchestrator) input(ctx context.Context, d *deployment, r Request, closers *[]func() error) (out made, req build.Request, err error) {
+	c := r.Manifest.Containers[0]
+	req = build.Request{Runtime: build.Runtime(r.Runtime), Entry: r.Entry, Args: c.Args, Platform: o.cfg.Platform}
+	if len(c.Ports) > 0 {
+		req.Port = c.Ports[0].TargetPort
+	}
+	tree := r.Tree
+	if tree == nil {
+		content, sum, err := o.cfg.Artifacts.Open(ctx, d.namespace, r.ArtifactID)
+		if err != nil {
+			return out, req, err
+		}
+		*closers = append(*closers, content.Close)
+		out.digest = "sha256:" + sum
+		if req.Runtime == build.Image {
+			req.Archive, req.ArchiveSize = content, content.Size()
+			return out, req, nil
+		}
+		if tree, err = o.unpack(ctx, content); err != nil {
+			return out, req, err
+		}
+		*closers = append(*closers, tree.Close)
+	} else if out.digest, err = tree.Digest(); err != nil {
+		return out, req, err
+	}
+	if req.Runtime == build.Image {
+		f, size, err := onlyFile(tree.FS())
+		if err != nil {
+			return out, req, err
+		}
+		*closers = append(*closers, f.Close)
+		req.Archive, req.ArchiveSize = f, size
+		return out, req, nil
+	}
+	req.FS = tree.FS()
+	return out, req, nil
+}
