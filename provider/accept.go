@@ -124,11 +124,7 @@ func (s *Service) place(ctx, caller context.Context, p *pod, want Record, m *man
 		}
 	}()
 	if op == DryRun {
-		o, err := s.cfg.Capacity.Quote(ctx, want.Publisher, needs)
-		if err != nil {
-			return 0, err
-		}
-		return 0, o.Short()
+		return 0, s.compare(ctx, have, want, m, needs, order.dry)
 	}
 	want.Endpoints, want.Revision, want.Obsolete = endpoints, p.highest()+1, have.Obsolete
 	if !have.Created.IsZero() {

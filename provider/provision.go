@@ -53,6 +53,8 @@ type opened struct {
 	// source and from are those of [Past].
 	source []byte
 	from   uint64
+	// dry takes what a dry run finds.
+	dry *DryRunResult
 }
 
 // Provisioned is the outcome of a provision.
@@ -67,6 +69,8 @@ type Provisioned struct {
 	Receipt []byte
 	// Release is nil for a dry run.
 	Release *ReleaseProof
+	// Dry is what a dry run found; nil for what is no dry run.
+	Dry *DryRunResult
 }
 
 // Provision carries out a sealed request and follows the pod until it is
@@ -124,12 +128,19 @@ func (s *Service) Provision(ctx context.Context, publisher PublisherID, peer []b
 		OfferID: order.OfferID, PaymentScheme: order.Payment.Scheme, PolicyVersion: policyVersion,
 		Created: now, Updated: now,
 	}
+	if req.Operation == DryRun {
+		got, err := s.dryRun(ctx, want, m, opened{Order: order, claims: req.ClaimsDigest}, report)
+		if err != nil {
+			return Provisioned{}, err
+		}
+		if got.Dry.Signed, err = offer.Sign(got.Dry.Offer, s.keys.receipt); err != nil {
+			return Provisioned{}, fmt.Errorf("signing the offer: %w", err)
+		}
+		return got, nil
+	}
 	p, revision, err := s.accept(ctx, want, m, req.Operation, opened{Order: order, claims: req.ClaimsDigest}, report)
 	if err != nil {
 		return Provisioned{}, err
-	}
-	if req.Operation == DryRun {
-		return Provisioned{PodID: want.ID, ManifestDigest: want.ManifestDigest, Confirm: confirm}, nil
 	}
 	return s.follow(ctx, p, revision, report)
 }

@@ -123,14 +123,11 @@ func (s *Service) Deploy(ctx context.Context, d Direct, report func(Progress)) (
 		return Provisioned{}, status.New(status.Conflict, "pod.revision", "there is no pod %q to be at revision %d", m.Name, d.Expected)
 	}
 	if d.DryRun {
-		op = DryRun
+		return s.dryRun(ctx, want, m, order, report)
 	}
 	p, revision, err := s.accept(ctx, want, m, op, order, report)
 	if err != nil {
 		return Provisioned{}, err
-	}
-	if d.DryRun {
-		return Provisioned{PodID: want.ID, ManifestDigest: want.ManifestDigest}, nil
 	}
 	return s.follow(ctx, p, revision, report)
 }

@@ -325,7 +325,7 @@ func (s *stock) Quote(_ context.Context, _ provider.PublisherID, needs offer.Nee
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, err := needs.Total()
-	o := offer.Offer{Available: t.CPUMillis <= s.total}
+	o := offer.Offer{Provider: peerID(0), Publisher: peerID(1), ID: "o", NotAfter: time.UnixMilli(1 << 40), TotalPerHour: "0", Available: t.CPUMillis <= s.total}
 	o.Resources = []offer.ResourceOffer{{Resource: "cpu", Requested: fmt.Sprint(t.CPUMillis), Available: fmt.Sprint(s.total), Offered: o.Available, Reason: "too few"}}
 	return o, err
 }

@@ -7,6 +7,7 @@
 package podpb
 
 import (
+	capacitypb "apocryph/proto/capacitypb"
 	statuspb "apocryph/proto/statuspb"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -182,6 +183,111 @@ func (x Stage) Number() protoreflect.EnumNumber {
 // Deprecated: Use Stage.Descriptor instead.
 func (Stage) EnumDescriptor() ([]byte, []int) {
 	return file_pod_proto_rawDescGZIP(), []int{2}
+}
+
+type ChangeKind int32
+
+const (
+	ChangeKind_CHANGE_KIND_UNSPECIFIED ChangeKind = 0
+	ChangeKind_CHANGE_KIND_ADDED       ChangeKind = 1
+	ChangeKind_CHANGE_KIND_REMOVED     ChangeKind = 2
+	ChangeKind_CHANGE_KIND_CHANGED     ChangeKind = 3
+)
+
+// Enum value maps for ChangeKind.
+var (
+	ChangeKind_name = map[int32]string{
+		0: "CHANGE_KIND_UNSPECIFIED",
+		1: "CHANGE_KIND_ADDED",
+		2: "CHANGE_KIND_REMOVED",
+		3: "CHANGE_KIND_CHANGED",
+	}
+	ChangeKind_value = map[string]int32{
+		"CHANGE_KIND_UNSPECIFIED": 0,
+		"CHANGE_KIND_ADDED":       1,
+		"CHANGE_KIND_REMOVED":     2,
+		"CHANGE_KIND_CHANGED":     3,
+	}
+)
+
+func (x ChangeKind) Enum() *ChangeKind {
+	p := new(ChangeKind)
+	*p = x
+	return p
+}
+
+func (x ChangeKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChangeKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_pod_proto_enumTypes[3].Descriptor()
+}
+
+func (ChangeKind) Type() protoreflect.EnumType {
+	return &file_pod_proto_enumTypes[3]
+}
+
+func (x ChangeKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChangeKind.Descriptor instead.
+func (ChangeKind) EnumDescriptor() ([]byte, []int) {
+	return file_pod_proto_rawDescGZIP(), []int{3}
+}
+
+type RevisionOutcome int32
+
+const (
+	RevisionOutcome_REVISION_OUTCOME_UNSPECIFIED RevisionOutcome = 0
+	RevisionOutcome_REVISION_OUTCOME_PENDING     RevisionOutcome = 1
+	// REVISION_OUTCOME_UP is a revision that passed its checks once.
+	RevisionOutcome_REVISION_OUTCOME_UP     RevisionOutcome = 2
+	RevisionOutcome_REVISION_OUTCOME_FAILED RevisionOutcome = 3
+)
+
+// Enum value maps for RevisionOutcome.
+var (
+	RevisionOutcome_name = map[int32]string{
+		0: "REVISION_OUTCOME_UNSPECIFIED",
+		1: "REVISION_OUTCOME_PENDING",
+		2: "REVISION_OUTCOME_UP",
+		3: "REVISION_OUTCOME_FAILED",
+	}
+	RevisionOutcome_value = map[string]int32{
+		"REVISION_OUTCOME_UNSPECIFIED": 0,
+		"REVISION_OUTCOME_PENDING":     1,
+		"REVISION_OUTCOME_UP":          2,
+		"REVISION_OUTCOME_FAILED":      3,
+	}
+)
+
+func (x RevisionOutcome) Enum() *RevisionOutcome {
+	p := new(RevisionOutcome)
+	*p = x
+	return p
+}
+
+func (x RevisionOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RevisionOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_pod_proto_enumTypes[4].Descriptor()
+}
+
+func (RevisionOutcome) Type() protoreflect.EnumType {
+	return &file_pod_proto_enumTypes[4]
+}
+
+func (x RevisionOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RevisionOutcome.Descriptor instead.
+func (RevisionOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_pod_proto_rawDescGZIP(), []int{4}
 }
 
 // Manifest is the canonical form of what a publisher wants to run. Its digest
@@ -1816,7 +1922,9 @@ type ProvisionResult struct {
 	Receipt        []byte `protobuf:"bytes,5,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	ManifestDigest []byte `protobuf:"bytes,6,opt,name=manifest_digest,json=manifestDigest,proto3" json:"manifest_digest,omitempty"`
 	// release shows that the transparency log has the release of the keys.
-	Release       *KeyRelease `protobuf:"bytes,7,opt,name=release,proto3" json:"release,omitempty"`
+	Release *KeyRelease `protobuf:"bytes,7,opt,name=release,proto3" json:"release,omitempty"`
+	// dry_run is set for a dry run alone.
+	DryRun        *DryRunResult `protobuf:"bytes,8,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1900,6 +2008,154 @@ func (x *ProvisionResult) GetRelease() *KeyRelease {
 	return nil
 }
 
+func (x *ProvisionResult) GetDryRun() *DryRunResult {
+	if x != nil {
+		return x.DryRun
+	}
+	return nil
+}
+
+// DryRunResult is what a request would change, and what it would cost.
+type DryRunResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// replaces is the revision that it would take the place of, 0 for none.
+	Replaces uint64            `protobuf:"varint,1,opt,name=replaces,proto3" json:"replaces,omitempty"`
+	Changes  []*ManifestChange `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
+	// more is how many changes there are beyond those that are listed.
+	More          uint32                  `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	Offer         *capacitypb.SignedOffer `protobuf:"bytes,4,opt,name=offer,proto3" json:"offer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DryRunResult) Reset() {
+	*x = DryRunResult{}
+	mi := &file_pod_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DryRunResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DryRunResult) ProtoMessage() {}
+
+func (x *DryRunResult) ProtoReflect() protoreflect.Message {
+	mi := &file_pod_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DryRunResult.ProtoReflect.Descriptor instead.
+func (*DryRunResult) Descriptor() ([]byte, []int) {
+	return file_pod_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DryRunResult) GetReplaces() uint64 {
+	if x != nil {
+		return x.Replaces
+	}
+	return 0
+}
+
+func (x *DryRunResult) GetChanges() []*ManifestChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *DryRunResult) GetMore() uint32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+func (x *DryRunResult) GetOffer() *capacitypb.SignedOffer {
+	if x != nil {
+		return x.Offer
+	}
+	return nil
+}
+
+type ManifestChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// field is its path in a manifest file, such as "containers[web].env.TOKEN".
+	Field string     `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	Kind  ChangeKind `protobuf:"varint,2,opt,name=kind,proto3,enum=apocryph.v0.ChangeKind" json:"kind,omitempty"`
+	// old and new are for people; both are empty for secret values.
+	Old           string `protobuf:"bytes,3,opt,name=old,proto3" json:"old,omitempty"`
+	New           string `protobuf:"bytes,4,opt,name=new,proto3" json:"new,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ManifestChange) Reset() {
+	*x = ManifestChange{}
+	mi := &file_pod_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ManifestChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ManifestChange) ProtoMessage() {}
+
+func (x *ManifestChange) ProtoReflect() protoreflect.Message {
+	mi := &file_pod_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ManifestChange.ProtoReflect.Descriptor instead.
+func (*ManifestChange) Descriptor() ([]byte, []int) {
+	return file_pod_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ManifestChange) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *ManifestChange) GetKind() ChangeKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChangeKind_CHANGE_KIND_UNSPECIFIED
+}
+
+func (x *ManifestChange) GetOld() string {
+	if x != nil {
+		return x.Old
+	}
+	return ""
+}
+
+func (x *ManifestChange) GetNew() string {
+	if x != nil {
+		return x.New
+	}
+	return ""
+}
+
 // KeyRelease opens an entry of the transparency log (attest/tlog).
 type KeyRelease struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1920,7 +2176,7 @@ type KeyRelease struct {
 
 func (x *KeyRelease) Reset() {
 	*x = KeyRelease{}
-	mi := &file_pod_proto_msgTypes[23]
+	mi := &file_pod_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2188,7 @@ func (x *KeyRelease) String() string {
 func (*KeyRelease) ProtoMessage() {}
 
 func (x *KeyRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[23]
+	mi := &file_pod_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2201,7 @@ func (x *KeyRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyRelease.ProtoReflect.Descriptor instead.
 func (*KeyRelease) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{23}
+	return file_pod_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *KeyRelease) GetAt() int64 {
@@ -1998,7 +2254,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_pod_proto_msgTypes[24]
+	mi := &file_pod_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2266,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[24]
+	mi := &file_pod_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2279,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{24}
+	return file_pod_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Endpoint) GetContainer() string {
@@ -2070,6 +2326,8 @@ type PodRequest struct {
 	//	*PodRequest_Status
 	//	*PodRequest_Logs
 	//	*PodRequest_Delete
+	//	*PodRequest_History
+	//	*PodRequest_Rollback
 	Call          isPodRequest_Call `protobuf_oneof:"call"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2077,7 +2335,7 @@ type PodRequest struct {
 
 func (x *PodRequest) Reset() {
 	*x = PodRequest{}
-	mi := &file_pod_proto_msgTypes[25]
+	mi := &file_pod_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2347,7 @@ func (x *PodRequest) String() string {
 func (*PodRequest) ProtoMessage() {}
 
 func (x *PodRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[25]
+	mi := &file_pod_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2360,7 @@ func (x *PodRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodRequest.ProtoReflect.Descriptor instead.
 func (*PodRequest) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{25}
+	return file_pod_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PodRequest) GetCall() isPodRequest_Call {
@@ -2148,6 +2406,24 @@ func (x *PodRequest) GetDelete() *DeletePod {
 	return nil
 }
 
+func (x *PodRequest) GetHistory() *GetHistory {
+	if x != nil {
+		if x, ok := x.Call.(*PodRequest_History); ok {
+			return x.History
+		}
+	}
+	return nil
+}
+
+func (x *PodRequest) GetRollback() *RollbackPod {
+	if x != nil {
+		if x, ok := x.Call.(*PodRequest_Rollback); ok {
+			return x.Rollback
+		}
+	}
+	return nil
+}
+
 type isPodRequest_Call interface {
 	isPodRequest_Call()
 }
@@ -2168,6 +2444,14 @@ type PodRequest_Delete struct {
 	Delete *DeletePod `protobuf:"bytes,4,opt,name=delete,proto3,oneof"`
 }
 
+type PodRequest_History struct {
+	History *GetHistory `protobuf:"bytes,5,opt,name=history,proto3,oneof"`
+}
+
+type PodRequest_Rollback struct {
+	Rollback *RollbackPod `protobuf:"bytes,6,opt,name=rollback,proto3,oneof"`
+}
+
 func (*PodRequest_List) isPodRequest_Call() {}
 
 func (*PodRequest_Status) isPodRequest_Call() {}
@@ -2175,6 +2459,10 @@ func (*PodRequest_Status) isPodRequest_Call() {}
 func (*PodRequest_Logs) isPodRequest_Call() {}
 
 func (*PodRequest_Delete) isPodRequest_Call() {}
+
+func (*PodRequest_History) isPodRequest_Call() {}
+
+func (*PodRequest_Rollback) isPodRequest_Call() {}
 
 type ListPods struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2184,7 +2472,7 @@ type ListPods struct {
 
 func (x *ListPods) Reset() {
 	*x = ListPods{}
-	mi := &file_pod_proto_msgTypes[26]
+	mi := &file_pod_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2484,7 @@ func (x *ListPods) String() string {
 func (*ListPods) ProtoMessage() {}
 
 func (x *ListPods) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[26]
+	mi := &file_pod_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2209,7 +2497,7 @@ func (x *ListPods) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPods.ProtoReflect.Descriptor instead.
 func (*ListPods) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{26}
+	return file_pod_proto_rawDescGZIP(), []int{28}
 }
 
 type GetPod struct {
@@ -2221,7 +2509,7 @@ type GetPod struct {
 
 func (x *GetPod) Reset() {
 	*x = GetPod{}
-	mi := &file_pod_proto_msgTypes[27]
+	mi := &file_pod_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2521,7 @@ func (x *GetPod) String() string {
 func (*GetPod) ProtoMessage() {}
 
 func (x *GetPod) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[27]
+	mi := &file_pod_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2534,7 @@ func (x *GetPod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPod.ProtoReflect.Descriptor instead.
 func (*GetPod) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{27}
+	return file_pod_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetPod) GetName() string {
@@ -2272,7 +2560,7 @@ type FollowLogs struct {
 
 func (x *FollowLogs) Reset() {
 	*x = FollowLogs{}
-	mi := &file_pod_proto_msgTypes[28]
+	mi := &file_pod_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +2572,7 @@ func (x *FollowLogs) String() string {
 func (*FollowLogs) ProtoMessage() {}
 
 func (x *FollowLogs) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[28]
+	mi := &file_pod_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +2585,7 @@ func (x *FollowLogs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowLogs.ProtoReflect.Descriptor instead.
 func (*FollowLogs) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{28}
+	return file_pod_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FollowLogs) GetName() string {
@@ -2346,7 +2634,7 @@ type DeletePod struct {
 
 func (x *DeletePod) Reset() {
 	*x = DeletePod{}
-	mi := &file_pod_proto_msgTypes[29]
+	mi := &file_pod_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2646,7 @@ func (x *DeletePod) String() string {
 func (*DeletePod) ProtoMessage() {}
 
 func (x *DeletePod) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[29]
+	mi := &file_pod_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,7 +2659,7 @@ func (x *DeletePod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePod.ProtoReflect.Descriptor instead.
 func (*DeletePod) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{29}
+	return file_pod_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DeletePod) GetName() string {
@@ -2388,6 +2676,122 @@ func (x *DeletePod) GetKeepVolumes() bool {
 	return false
 }
 
+type GetHistory struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHistory) Reset() {
+	*x = GetHistory{}
+	mi := &file_pod_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHistory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHistory) ProtoMessage() {}
+
+func (x *GetHistory) ProtoReflect() protoreflect.Message {
+	mi := &file_pod_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHistory.ProtoReflect.Descriptor instead.
+func (*GetHistory) Descriptor() ([]byte, []int) {
+	return file_pod_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *GetHistory) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// RollbackPod makes a new revision of what an earlier one was.
+type RollbackPod struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// request_id is 16 random bytes; repeating one is idempotent.
+	RequestId []byte `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Name      string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// to is the revision to bring back; 0 is the newest earlier one that came up.
+	To uint64 `protobuf:"varint,3,opt,name=to,proto3" json:"to,omitempty"`
+	// expected_revision is the revision that is replaced; 0 is whichever serves.
+	ExpectedRevision uint64 `protobuf:"varint,4,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *RollbackPod) Reset() {
+	*x = RollbackPod{}
+	mi := &file_pod_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackPod) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackPod) ProtoMessage() {}
+
+func (x *RollbackPod) ProtoReflect() protoreflect.Message {
+	mi := &file_pod_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackPod.ProtoReflect.Descriptor instead.
+func (*RollbackPod) Descriptor() ([]byte, []int) {
+	return file_pod_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *RollbackPod) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
+func (x *RollbackPod) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RollbackPod) GetTo() uint64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *RollbackPod) GetExpectedRevision() uint64 {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return 0
+}
+
 type PodResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Body:
@@ -2402,7 +2806,7 @@ type PodResponse struct {
 
 func (x *PodResponse) Reset() {
 	*x = PodResponse{}
-	mi := &file_pod_proto_msgTypes[30]
+	mi := &file_pod_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2414,7 +2818,7 @@ func (x *PodResponse) String() string {
 func (*PodResponse) ProtoMessage() {}
 
 func (x *PodResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[30]
+	mi := &file_pod_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2427,7 +2831,7 @@ func (x *PodResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodResponse.ProtoReflect.Descriptor instead.
 func (*PodResponse) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{30}
+	return file_pod_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PodResponse) GetBody() isPodResponse_Body {
@@ -2486,16 +2890,19 @@ func (*PodResponse_Result) isPodResponse_Body() {}
 
 func (*PodResponse_Error) isPodResponse_Body() {}
 
+// PodEvent has one of the two.
 type PodEvent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Line          *LogLine               `protobuf:"bytes,1,opt,name=line,proto3" json:"line,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Line  *LogLine               `protobuf:"bytes,1,opt,name=line,proto3" json:"line,omitempty"`
+	// progress is that of a rollback.
+	Progress      *ProvisionEvent `protobuf:"bytes,2,opt,name=progress,proto3" json:"progress,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PodEvent) Reset() {
 	*x = PodEvent{}
-	mi := &file_pod_proto_msgTypes[31]
+	mi := &file_pod_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2507,7 +2914,7 @@ func (x *PodEvent) String() string {
 func (*PodEvent) ProtoMessage() {}
 
 func (x *PodEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[31]
+	mi := &file_pod_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2520,12 +2927,19 @@ func (x *PodEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodEvent.ProtoReflect.Descriptor instead.
 func (*PodEvent) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{31}
+	return file_pod_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PodEvent) GetLine() *LogLine {
 	if x != nil {
 		return x.Line
+	}
+	return nil
+}
+
+func (x *PodEvent) GetProgress() *ProvisionEvent {
+	if x != nil {
+		return x.Progress
 	}
 	return nil
 }
@@ -2545,7 +2959,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_pod_proto_msgTypes[32]
+	mi := &file_pod_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2557,7 +2971,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[32]
+	mi := &file_pod_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2570,7 +2984,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{32}
+	return file_pod_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LogLine) GetContainer() string {
@@ -2609,15 +3023,19 @@ func (x *LogLine) GetReplica() uint32 {
 }
 
 type PodResult struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pods          []*PodStatus           `protobuf:"bytes,1,rep,name=pods,proto3" json:"pods,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Pods  []*PodStatus           `protobuf:"bytes,1,rep,name=pods,proto3" json:"pods,omitempty"`
+	// revisions are the answer to history, newest first.
+	Revisions []*PodRevision `protobuf:"bytes,2,rep,name=revisions,proto3" json:"revisions,omitempty"`
+	// rolled_back is the answer to rollback.
+	RolledBack    *ProvisionResult `protobuf:"bytes,3,opt,name=rolled_back,json=rolledBack,proto3" json:"rolled_back,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PodResult) Reset() {
 	*x = PodResult{}
-	mi := &file_pod_proto_msgTypes[33]
+	mi := &file_pod_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2629,7 +3047,7 @@ func (x *PodResult) String() string {
 func (*PodResult) ProtoMessage() {}
 
 func (x *PodResult) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[33]
+	mi := &file_pod_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2642,7 +3060,7 @@ func (x *PodResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodResult.ProtoReflect.Descriptor instead.
 func (*PodResult) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{33}
+	return file_pod_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PodResult) GetPods() []*PodStatus {
@@ -2650,6 +3068,201 @@ func (x *PodResult) GetPods() []*PodStatus {
 		return x.Pods
 	}
 	return nil
+}
+
+func (x *PodResult) GetRevisions() []*PodRevision {
+	if x != nil {
+		return x.Revisions
+	}
+	return nil
+}
+
+func (x *PodResult) GetRolledBack() *ProvisionResult {
+	if x != nil {
+		return x.RolledBack
+	}
+	return nil
+}
+
+type PodRevision struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// from is the revision that this one brought back, 0 where it was new.
+	From    uint64          `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
+	Outcome RevisionOutcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=apocryph.v0.RevisionOutcome" json:"outcome,omitempty"`
+	Reason  string          `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// log is the last lines of a revision that failed.
+	Log            []string `protobuf:"bytes,5,rep,name=log,proto3" json:"log,omitempty"`
+	ManifestDigest []byte   `protobuf:"bytes,6,opt,name=manifest_digest,json=manifestDigest,proto3" json:"manifest_digest,omitempty"`
+	// images are empty where the manifest is not kept any more.
+	Images []*RevisionImage `protobuf:"bytes,7,rep,name=images,proto3" json:"images,omitempty"`
+	// at is in Unix milliseconds.
+	At int64 `protobuf:"varint,8,opt,name=at,proto3" json:"at,omitempty"`
+	// current is the one that serves, restorable those that can be rolled back to.
+	Current       bool `protobuf:"varint,9,opt,name=current,proto3" json:"current,omitempty"`
+	Restorable    bool `protobuf:"varint,10,opt,name=restorable,proto3" json:"restorable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PodRevision) Reset() {
+	*x = PodRevision{}
+	mi := &file_pod_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PodRevision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PodRevision) ProtoMessage() {}
+
+func (x *PodRevision) ProtoReflect() protoreflect.Message {
+	mi := &file_pod_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PodRevision.ProtoReflect.Descriptor instead.
+func (*PodRevision) Descriptor() ([]byte, []int) {
+	return file_pod_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *PodRevision) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *PodRevision) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *PodRevision) GetOutcome() RevisionOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return RevisionOutcome_REVISION_OUTCOME_UNSPECIFIED
+}
+
+func (x *PodRevision) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PodRevision) GetLog() []string {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *PodRevision) GetManifestDigest() []byte {
+	if x != nil {
+		return x.ManifestDigest
+	}
+	return nil
+}
+
+func (x *PodRevision) GetImages() []*RevisionImage {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
+func (x *PodRevision) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *PodRevision) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+func (x *PodRevision) GetRestorable() bool {
+	if x != nil {
+		return x.Restorable
+	}
+	return false
+}
+
+type RevisionImage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Container     string                 `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
+	Cid           string                 `protobuf:"bytes,2,opt,name=cid,proto3" json:"cid,omitempty"`
+	ImageId       string                 `protobuf:"bytes,3,opt,name=image_id,json=imageId,proto3" json:"image_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevisionImage) Reset() {
+	*x = RevisionImage{}
+	mi := &file_pod_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevisionImage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevisionImage) ProtoMessage() {}
+
+func (x *RevisionImage) ProtoReflect() protoreflect.Message {
+	mi := &file_pod_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevisionImage.ProtoReflect.Descriptor instead.
+func (*RevisionImage) Descriptor() ([]byte, []int) {
+	return file_pod_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *RevisionImage) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *RevisionImage) GetCid() string {
+	if x != nil {
+		return x.Cid
+	}
+	return ""
+}
+
+func (x *RevisionImage) GetImageId() string {
+	if x != nil {
+		return x.ImageId
+	}
+	return ""
 }
 
 type PodStatus struct {
@@ -2673,7 +3286,7 @@ type PodStatus struct {
 
 func (x *PodStatus) Reset() {
 	*x = PodStatus{}
-	mi := &file_pod_proto_msgTypes[34]
+	mi := &file_pod_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2685,7 +3298,7 @@ func (x *PodStatus) String() string {
 func (*PodStatus) ProtoMessage() {}
 
 func (x *PodStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[34]
+	mi := &file_pod_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2698,7 +3311,7 @@ func (x *PodStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodStatus.ProtoReflect.Descriptor instead.
 func (*PodStatus) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{34}
+	return file_pod_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PodStatus) GetPodId() string {
@@ -2794,7 +3407,7 @@ type ContainerStatus struct {
 
 func (x *ContainerStatus) Reset() {
 	*x = ContainerStatus{}
-	mi := &file_pod_proto_msgTypes[35]
+	mi := &file_pod_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2806,7 +3419,7 @@ func (x *ContainerStatus) String() string {
 func (*ContainerStatus) ProtoMessage() {}
 
 func (x *ContainerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[35]
+	mi := &file_pod_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2819,7 +3432,7 @@ func (x *ContainerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStatus.ProtoReflect.Descriptor instead.
 func (*ContainerStatus) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{35}
+	return file_pod_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ContainerStatus) GetName() string {
@@ -2882,7 +3495,7 @@ var File_pod_proto protoreflect.FileDescriptor
 
 const file_pod_proto_rawDesc = "" +
 	"\n" +
-	"\tpod.proto\x12\vapocryph.v0\x1a\fstatus.proto\"\x8a\x02\n" +
+	"\tpod.proto\x12\vapocryph.v0\x1a\x0ecapacity.proto\x1a\fstatus.proto\"\x8a\x02\n" +
 	"\bManifest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
 	"\n" +
@@ -3010,7 +3623,7 @@ const file_pod_proto_rawDesc = "" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x04R\x05total\x12\x12\n" +
 	"\x04rate\x18\x04 \x01(\x04R\x04rate\x12\x16\n" +
-	"\x06source\x18\x05 \x01(\tR\x06source\"\x89\x02\n" +
+	"\x06source\x18\x05 \x01(\tR\x06source\"\xbd\x02\n" +
 	"\x0fProvisionResult\x12\x15\n" +
 	"\x06pod_id\x18\x01 \x01(\tR\x05podId\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x123\n" +
@@ -3018,7 +3631,18 @@ const file_pod_proto_rawDesc = "" +
 	"\aconfirm\x18\x04 \x01(\fR\aconfirm\x12\x18\n" +
 	"\areceipt\x18\x05 \x01(\fR\areceipt\x12'\n" +
 	"\x0fmanifest_digest\x18\x06 \x01(\fR\x0emanifestDigest\x121\n" +
-	"\arelease\x18\a \x01(\v2\x17.apocryph.v0.KeyReleaseR\arelease\"\x84\x01\n" +
+	"\arelease\x18\a \x01(\v2\x17.apocryph.v0.KeyReleaseR\arelease\x122\n" +
+	"\adry_run\x18\b \x01(\v2\x19.apocryph.v0.DryRunResultR\x06dryRun\"\xa5\x01\n" +
+	"\fDryRunResult\x12\x1a\n" +
+	"\breplaces\x18\x01 \x01(\x04R\breplaces\x125\n" +
+	"\achanges\x18\x02 \x03(\v2\x1b.apocryph.v0.ManifestChangeR\achanges\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\rR\x04more\x12.\n" +
+	"\x05offer\x18\x04 \x01(\v2\x18.apocryph.v0.SignedOfferR\x05offer\"w\n" +
+	"\x0eManifestChange\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12+\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x17.apocryph.v0.ChangeKindR\x04kind\x12\x10\n" +
+	"\x03old\x18\x03 \x01(\tR\x03old\x12\x10\n" +
+	"\x03new\x18\x04 \x01(\tR\x03new\"\x84\x01\n" +
 	"\n" +
 	"KeyRelease\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x12\n" +
@@ -3031,13 +3655,15 @@ const file_pod_proto_rawDesc = "" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x1a\n" +
 	"\bprotocol\x18\x03 \x01(\tR\bprotocol\x12\x10\n" +
 	"\x03url\x18\x04 \x01(\tR\x03url\x12\x12\n" +
-	"\x04dial\x18\x05 \x01(\tR\x04dial\"\xd1\x01\n" +
+	"\x04dial\x18\x05 \x01(\tR\x04dial\"\xbe\x02\n" +
 	"\n" +
 	"PodRequest\x12+\n" +
 	"\x04list\x18\x01 \x01(\v2\x15.apocryph.v0.ListPodsH\x00R\x04list\x12-\n" +
 	"\x06status\x18\x02 \x01(\v2\x13.apocryph.v0.GetPodH\x00R\x06status\x12-\n" +
 	"\x04logs\x18\x03 \x01(\v2\x17.apocryph.v0.FollowLogsH\x00R\x04logs\x120\n" +
-	"\x06delete\x18\x04 \x01(\v2\x16.apocryph.v0.DeletePodH\x00R\x06deleteB\x06\n" +
+	"\x06delete\x18\x04 \x01(\v2\x16.apocryph.v0.DeletePodH\x00R\x06delete\x123\n" +
+	"\ahistory\x18\x05 \x01(\v2\x17.apocryph.v0.GetHistoryH\x00R\ahistory\x126\n" +
+	"\brollback\x18\x06 \x01(\v2\x18.apocryph.v0.RollbackPodH\x00R\brollbackB\x06\n" +
 	"\x04call\"\n" +
 	"\n" +
 	"\bListPods\"\x1c\n" +
@@ -3052,22 +3678,53 @@ const file_pod_proto_rawDesc = "" +
 	"\x04tail\x18\x05 \x01(\rR\x04tail\"B\n" +
 	"\tDeletePod\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
-	"\fkeep_volumes\x18\x02 \x01(\bR\vkeepVolumes\"\xa3\x01\n" +
+	"\fkeep_volumes\x18\x02 \x01(\bR\vkeepVolumes\" \n" +
+	"\n" +
+	"GetHistory\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"}\n" +
+	"\vRollbackPod\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\fR\trequestId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\x04R\x02to\x12+\n" +
+	"\x11expected_revision\x18\x04 \x01(\x04R\x10expectedRevision\"\xa3\x01\n" +
 	"\vPodResponse\x12-\n" +
 	"\x05event\x18\x01 \x01(\v2\x15.apocryph.v0.PodEventH\x00R\x05event\x120\n" +
 	"\x06result\x18\x02 \x01(\v2\x16.apocryph.v0.PodResultH\x00R\x06result\x12+\n" +
 	"\x05error\x18\x03 \x01(\v2\x13.apocryph.v0.StatusH\x00R\x05errorB\x06\n" +
-	"\x04body\"4\n" +
+	"\x04body\"m\n" +
 	"\bPodEvent\x12(\n" +
-	"\x04line\x18\x01 \x01(\v2\x14.apocryph.v0.LogLineR\x04line\"\x81\x01\n" +
+	"\x04line\x18\x01 \x01(\v2\x14.apocryph.v0.LogLineR\x04line\x127\n" +
+	"\bprogress\x18\x02 \x01(\v2\x1b.apocryph.v0.ProvisionEventR\bprogress\"\x81\x01\n" +
 	"\aLogLine\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x16\n" +
 	"\x06stream\x18\x03 \x01(\tR\x06stream\x12\x12\n" +
 	"\x04text\x18\x04 \x01(\fR\x04text\x12\x18\n" +
-	"\areplica\x18\x05 \x01(\rR\areplica\"7\n" +
+	"\areplica\x18\x05 \x01(\rR\areplica\"\xae\x01\n" +
 	"\tPodResult\x12*\n" +
-	"\x04pods\x18\x01 \x03(\v2\x16.apocryph.v0.PodStatusR\x04pods\"\xf4\x02\n" +
+	"\x04pods\x18\x01 \x03(\v2\x16.apocryph.v0.PodStatusR\x04pods\x126\n" +
+	"\trevisions\x18\x02 \x03(\v2\x18.apocryph.v0.PodRevisionR\trevisions\x12=\n" +
+	"\vrolled_back\x18\x03 \x01(\v2\x1c.apocryph.v0.ProvisionResultR\n" +
+	"rolledBack\"\xc6\x02\n" +
+	"\vPodRevision\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x04R\x04from\x126\n" +
+	"\aoutcome\x18\x03 \x01(\x0e2\x1c.apocryph.v0.RevisionOutcomeR\aoutcome\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x10\n" +
+	"\x03log\x18\x05 \x03(\tR\x03log\x12'\n" +
+	"\x0fmanifest_digest\x18\x06 \x01(\fR\x0emanifestDigest\x122\n" +
+	"\x06images\x18\a \x03(\v2\x1a.apocryph.v0.RevisionImageR\x06images\x12\x0e\n" +
+	"\x02at\x18\b \x01(\x03R\x02at\x12\x18\n" +
+	"\acurrent\x18\t \x01(\bR\acurrent\x12\x1e\n" +
+	"\n" +
+	"restorable\x18\n" +
+	" \x01(\bR\n" +
+	"restorable\"Z\n" +
+	"\rRevisionImage\x12\x1c\n" +
+	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x10\n" +
+	"\x03cid\x18\x02 \x01(\tR\x03cid\x12\x19\n" +
+	"\bimage_id\x18\x03 \x01(\tR\aimageId\"\xf4\x02\n" +
 	"\tPodStatus\x12\x15\n" +
 	"\x06pod_id\x18\x01 \x01(\tR\x05podId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -3111,7 +3768,18 @@ const file_pod_proto_rawDesc = "" +
 	"\x0eSTAGE_FETCHING\x10\x02\x12\x13\n" +
 	"\x0fSTAGE_UNPACKING\x10\x03\x12\x12\n" +
 	"\x0eSTAGE_STARTING\x10\x04\x12\x11\n" +
-	"\rSTAGE_HEALTHY\x10\x05B\x16Z\x14apocryph/proto/podpbb\x06proto3"
+	"\rSTAGE_HEALTHY\x10\x05*r\n" +
+	"\n" +
+	"ChangeKind\x12\x1b\n" +
+	"\x17CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11CHANGE_KIND_ADDED\x10\x01\x12\x17\n" +
+	"\x13CHANGE_KIND_REMOVED\x10\x02\x12\x17\n" +
+	"\x13CHANGE_KIND_CHANGED\x10\x03*\x87\x01\n" +
+	"\x0fRevisionOutcome\x12 \n" +
+	"\x1cREVISION_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18REVISION_OUTCOME_PENDING\x10\x01\x12\x17\n" +
+	"\x13REVISION_OUTCOME_UP\x10\x02\x12\x1b\n" +
+	"\x17REVISION_OUTCOME_FAILED\x10\x03B\x16Z\x14apocryph/proto/podpbb\x06proto3"
 
 var (
 	file_pod_proto_rawDescOnce sync.Once
@@ -3125,92 +3793,112 @@ func file_pod_proto_rawDescGZIP() []byte {
 	return file_pod_proto_rawDescData
 }
 
-var file_pod_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_pod_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_pod_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_pod_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_pod_proto_goTypes = []any{
-	(VolumeKind)(0),           // 0: apocryph.v0.VolumeKind
-	(Operation)(0),            // 1: apocryph.v0.Operation
-	(Stage)(0),                // 2: apocryph.v0.Stage
-	(*Manifest)(nil),          // 3: apocryph.v0.Manifest
-	(*Container)(nil),         // 4: apocryph.v0.Container
-	(*Image)(nil),             // 5: apocryph.v0.Image
-	(*EnvVar)(nil),            // 6: apocryph.v0.EnvVar
-	(*Port)(nil),              // 7: apocryph.v0.Port
-	(*Resources)(nil),         // 8: apocryph.v0.Resources
-	(*ExtendedResource)(nil),  // 9: apocryph.v0.ExtendedResource
-	(*Health)(nil),            // 10: apocryph.v0.Health
-	(*HttpCheck)(nil),         // 11: apocryph.v0.HttpCheck
-	(*TcpCheck)(nil),          // 12: apocryph.v0.TcpCheck
-	(*CommandCheck)(nil),      // 13: apocryph.v0.CommandCheck
-	(*Mount)(nil),             // 14: apocryph.v0.Mount
-	(*Replicas)(nil),          // 15: apocryph.v0.Replicas
-	(*Access)(nil),            // 16: apocryph.v0.Access
-	(*Volume)(nil),            // 17: apocryph.v0.Volume
-	(*ProvisionRequest)(nil),  // 18: apocryph.v0.ProvisionRequest
-	(*SealedProvision)(nil),   // 19: apocryph.v0.SealedProvision
-	(*ImageKey)(nil),          // 20: apocryph.v0.ImageKey
-	(*Secret)(nil),            // 21: apocryph.v0.Secret
-	(*Payment)(nil),           // 22: apocryph.v0.Payment
-	(*ProvisionResponse)(nil), // 23: apocryph.v0.ProvisionResponse
-	(*ProvisionEvent)(nil),    // 24: apocryph.v0.ProvisionEvent
-	(*ProvisionResult)(nil),   // 25: apocryph.v0.ProvisionResult
-	(*KeyRelease)(nil),        // 26: apocryph.v0.KeyRelease
-	(*Endpoint)(nil),          // 27: apocryph.v0.Endpoint
-	(*PodRequest)(nil),        // 28: apocryph.v0.PodRequest
-	(*ListPods)(nil),          // 29: apocryph.v0.ListPods
-	(*GetPod)(nil),            // 30: apocryph.v0.GetPod
-	(*FollowLogs)(nil),        // 31: apocryph.v0.FollowLogs
-	(*DeletePod)(nil),         // 32: apocryph.v0.DeletePod
-	(*PodResponse)(nil),       // 33: apocryph.v0.PodResponse
-	(*PodEvent)(nil),          // 34: apocryph.v0.PodEvent
-	(*LogLine)(nil),           // 35: apocryph.v0.LogLine
-	(*PodResult)(nil),         // 36: apocryph.v0.PodResult
-	(*PodStatus)(nil),         // 37: apocryph.v0.PodStatus
-	(*ContainerStatus)(nil),   // 38: apocryph.v0.ContainerStatus
-	(*statuspb.Status)(nil),   // 39: apocryph.v0.Status
+	(VolumeKind)(0),                // 0: apocryph.v0.VolumeKind
+	(Operation)(0),                 // 1: apocryph.v0.Operation
+	(Stage)(0),                     // 2: apocryph.v0.Stage
+	(ChangeKind)(0),                // 3: apocryph.v0.ChangeKind
+	(RevisionOutcome)(0),           // 4: apocryph.v0.RevisionOutcome
+	(*Manifest)(nil),               // 5: apocryph.v0.Manifest
+	(*Container)(nil),              // 6: apocryph.v0.Container
+	(*Image)(nil),                  // 7: apocryph.v0.Image
+	(*EnvVar)(nil),                 // 8: apocryph.v0.EnvVar
+	(*Port)(nil),                   // 9: apocryph.v0.Port
+	(*Resources)(nil),              // 10: apocryph.v0.Resources
+	(*ExtendedResource)(nil),       // 11: apocryph.v0.ExtendedResource
+	(*Health)(nil),                 // 12: apocryph.v0.Health
+	(*HttpCheck)(nil),              // 13: apocryph.v0.HttpCheck
+	(*TcpCheck)(nil),               // 14: apocryph.v0.TcpCheck
+	(*CommandCheck)(nil),           // 15: apocryph.v0.CommandCheck
+	(*Mount)(nil),                  // 16: apocryph.v0.Mount
+	(*Replicas)(nil),               // 17: apocryph.v0.Replicas
+	(*Access)(nil),                 // 18: apocryph.v0.Access
+	(*Volume)(nil),                 // 19: apocryph.v0.Volume
+	(*ProvisionRequest)(nil),       // 20: apocryph.v0.ProvisionRequest
+	(*SealedProvision)(nil),        // 21: apocryph.v0.SealedProvision
+	(*ImageKey)(nil),               // 22: apocryph.v0.ImageKey
+	(*Secret)(nil),                 // 23: apocryph.v0.Secret
+	(*Payment)(nil),                // 24: apocryph.v0.Payment
+	(*ProvisionResponse)(nil),      // 25: apocryph.v0.ProvisionResponse
+	(*ProvisionEvent)(nil),         // 26: apocryph.v0.ProvisionEvent
+	(*ProvisionResult)(nil),        // 27: apocryph.v0.ProvisionResult
+	(*DryRunResult)(nil),           // 28: apocryph.v0.DryRunResult
+	(*ManifestChange)(nil),         // 29: apocryph.v0.ManifestChange
+	(*KeyRelease)(nil),             // 30: apocryph.v0.KeyRelease
+	(*Endpoint)(nil),               // 31: apocryph.v0.Endpoint
+	(*PodRequest)(nil),             // 32: apocryph.v0.PodRequest
+	(*ListPods)(nil),               // 33: apocryph.v0.ListPods
+	(*GetPod)(nil),                 // 34: apocryph.v0.GetPod
+	(*FollowLogs)(nil),             // 35: apocryph.v0.FollowLogs
+	(*DeletePod)(nil),              // 36: apocryph.v0.DeletePod
+	(*GetHistory)(nil),             // 37: apocryph.v0.GetHistory
+	(*RollbackPod)(nil),            // 38: apocryph.v0.RollbackPod
+	(*PodResponse)(nil),            // 39: apocryph.v0.PodResponse
+	(*PodEvent)(nil),               // 40: apocryph.v0.PodEvent
+	(*LogLine)(nil),                // 41: apocryph.v0.LogLine
+	(*PodResult)(nil),              // 42: apocryph.v0.PodResult
+	(*PodRevision)(nil),            // 43: apocryph.v0.PodRevision
+	(*RevisionImage)(nil),          // 44: apocryph.v0.RevisionImage
+	(*PodStatus)(nil),              // 45: apocryph.v0.PodStatus
+	(*ContainerStatus)(nil),        // 46: apocryph.v0.ContainerStatus
+	(*statuspb.Status)(nil),        // 47: apocryph.v0.Status
+	(*capacitypb.SignedOffer)(nil), // 48: apocryph.v0.SignedOffer
 }
 var file_pod_proto_depIdxs = []int32{
-	4,  // 0: apocryph.v0.Manifest.containers:type_name -> apocryph.v0.Container
-	15, // 1: apocryph.v0.Manifest.replicas:type_name -> apocryph.v0.Replicas
-	16, // 2: apocryph.v0.Manifest.access:type_name -> apocryph.v0.Access
-	17, // 3: apocryph.v0.Manifest.volumes:type_name -> apocryph.v0.Volume
-	5,  // 4: apocryph.v0.Container.image:type_name -> apocryph.v0.Image
-	6,  // 5: apocryph.v0.Container.env:type_name -> apocryph.v0.EnvVar
-	7,  // 6: apocryph.v0.Container.ports:type_name -> apocryph.v0.Port
-	8,  // 7: apocryph.v0.Container.resources:type_name -> apocryph.v0.Resources
-	10, // 8: apocryph.v0.Container.health:type_name -> apocryph.v0.Health
-	14, // 9: apocryph.v0.Container.mounts:type_name -> apocryph.v0.Mount
-	9,  // 10: apocryph.v0.Resources.extended:type_name -> apocryph.v0.ExtendedResource
-	11, // 11: apocryph.v0.Health.http:type_name -> apocryph.v0.HttpCheck
-	12, // 12: apocryph.v0.Health.tcp:type_name -> apocryph.v0.TcpCheck
-	13, // 13: apocryph.v0.Health.command:type_name -> apocryph.v0.CommandCheck
+	6,  // 0: apocryph.v0.Manifest.containers:type_name -> apocryph.v0.Container
+	17, // 1: apocryph.v0.Manifest.replicas:type_name -> apocryph.v0.Replicas
+	18, // 2: apocryph.v0.Manifest.access:type_name -> apocryph.v0.Access
+	19, // 3: apocryph.v0.Manifest.volumes:type_name -> apocryph.v0.Volume
+	7,  // 4: apocryph.v0.Container.image:type_name -> apocryph.v0.Image
+	8,  // 5: apocryph.v0.Container.env:type_name -> apocryph.v0.EnvVar
+	9,  // 6: apocryph.v0.Container.ports:type_name -> apocryph.v0.Port
+	10, // 7: apocryph.v0.Container.resources:type_name -> apocryph.v0.Resources
+	12, // 8: apocryph.v0.Container.health:type_name -> apocryph.v0.Health
+	16, // 9: apocryph.v0.Container.mounts:type_name -> apocryph.v0.Mount
+	11, // 10: apocryph.v0.Resources.extended:type_name -> apocryph.v0.ExtendedResource
+	13, // 11: apocryph.v0.Health.http:type_name -> apocryph.v0.HttpCheck
+	14, // 12: apocryph.v0.Health.tcp:type_name -> apocryph.v0.TcpCheck
+	15, // 13: apocryph.v0.Health.command:type_name -> apocryph.v0.CommandCheck
 	0,  // 14: apocryph.v0.Volume.kind:type_name -> apocryph.v0.VolumeKind
 	1,  // 15: apocryph.v0.ProvisionRequest.operation:type_name -> apocryph.v0.Operation
-	20, // 16: apocryph.v0.SealedProvision.image_keys:type_name -> apocryph.v0.ImageKey
-	21, // 17: apocryph.v0.SealedProvision.secrets:type_name -> apocryph.v0.Secret
-	22, // 18: apocryph.v0.SealedProvision.payment:type_name -> apocryph.v0.Payment
-	24, // 19: apocryph.v0.ProvisionResponse.event:type_name -> apocryph.v0.ProvisionEvent
-	25, // 20: apocryph.v0.ProvisionResponse.result:type_name -> apocryph.v0.ProvisionResult
-	39, // 21: apocryph.v0.ProvisionResponse.error:type_name -> apocryph.v0.Status
+	22, // 16: apocryph.v0.SealedProvision.image_keys:type_name -> apocryph.v0.ImageKey
+	23, // 17: apocryph.v0.SealedProvision.secrets:type_name -> apocryph.v0.Secret
+	24, // 18: apocryph.v0.SealedProvision.payment:type_name -> apocryph.v0.Payment
+	26, // 19: apocryph.v0.ProvisionResponse.event:type_name -> apocryph.v0.ProvisionEvent
+	27, // 20: apocryph.v0.ProvisionResponse.result:type_name -> apocryph.v0.ProvisionResult
+	47, // 21: apocryph.v0.ProvisionResponse.error:type_name -> apocryph.v0.Status
 	2,  // 22: apocryph.v0.ProvisionEvent.stage:type_name -> apocryph.v0.Stage
-	27, // 23: apocryph.v0.ProvisionResult.endpoints:type_name -> apocryph.v0.Endpoint
-	26, // 24: apocryph.v0.ProvisionResult.release:type_name -> apocryph.v0.KeyRelease
-	29, // 25: apocryph.v0.PodRequest.list:type_name -> apocryph.v0.ListPods
-	30, // 26: apocryph.v0.PodRequest.status:type_name -> apocryph.v0.GetPod
-	31, // 27: apocryph.v0.PodRequest.logs:type_name -> apocryph.v0.FollowLogs
-	32, // 28: apocryph.v0.PodRequest.delete:type_name -> apocryph.v0.DeletePod
-	34, // 29: apocryph.v0.PodResponse.event:type_name -> apocryph.v0.PodEvent
-	36, // 30: apocryph.v0.PodResponse.result:type_name -> apocryph.v0.PodResult
-	39, // 31: apocryph.v0.PodResponse.error:type_name -> apocryph.v0.Status
-	35, // 32: apocryph.v0.PodEvent.line:type_name -> apocryph.v0.LogLine
-	37, // 33: apocryph.v0.PodResult.pods:type_name -> apocryph.v0.PodStatus
-	27, // 34: apocryph.v0.PodStatus.endpoints:type_name -> apocryph.v0.Endpoint
-	38, // 35: apocryph.v0.PodStatus.containers:type_name -> apocryph.v0.ContainerStatus
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	31, // 23: apocryph.v0.ProvisionResult.endpoints:type_name -> apocryph.v0.Endpoint
+	30, // 24: apocryph.v0.ProvisionResult.release:type_name -> apocryph.v0.KeyRelease
+	28, // 25: apocryph.v0.ProvisionResult.dry_run:type_name -> apocryph.v0.DryRunResult
+	29, // 26: apocryph.v0.DryRunResult.changes:type_name -> apocryph.v0.ManifestChange
+	48, // 27: apocryph.v0.DryRunResult.offer:type_name -> apocryph.v0.SignedOffer
+	3,  // 28: apocryph.v0.ManifestChange.kind:type_name -> apocryph.v0.ChangeKind
+	33, // 29: apocryph.v0.PodRequest.list:type_name -> apocryph.v0.ListPods
+	34, // 30: apocryph.v0.PodRequest.status:type_name -> apocryph.v0.GetPod
+	35, // 31: apocryph.v0.PodRequest.logs:type_name -> apocryph.v0.FollowLogs
+	36, // 32: apocryph.v0.PodRequest.delete:type_name -> apocryph.v0.DeletePod
+	37, // 33: apocryph.v0.PodRequest.history:type_name -> apocryph.v0.GetHistory
+	38, // 34: apocryph.v0.PodRequest.rollback:type_name -> apocryph.v0.RollbackPod
+	40, // 35: apocryph.v0.PodResponse.event:type_name -> apocryph.v0.PodEvent
+	42, // 36: apocryph.v0.PodResponse.result:type_name -> apocryph.v0.PodResult
+	47, // 37: apocryph.v0.PodResponse.error:type_name -> apocryph.v0.Status
+	41, // 38: apocryph.v0.PodEvent.line:type_name -> apocryph.v0.LogLine
+	26, // 39: apocryph.v0.PodEvent.progress:type_name -> apocryph.v0.ProvisionEvent
+	45, // 40: apocryph.v0.PodResult.pods:type_name -> apocryph.v0.PodStatus
+	43, // 41: apocryph.v0.PodResult.revisions:type_name -> apocryph.v0.PodRevision
+	27, // 42: apocryph.v0.PodResult.rolled_back:type_name -> apocryph.v0.ProvisionResult
+	4,  // 43: apocryph.v0.PodRevision.outcome:type_name -> apocryph.v0.RevisionOutcome
+	44, // 44: apocryph.v0.PodRevision.images:type_name -> apocryph.v0.RevisionImage
+	31, // 45: apocryph.v0.PodStatus.endpoints:type_name -> apocryph.v0.Endpoint
+	46, // 46: apocryph.v0.PodStatus.containers:type_name -> apocryph.v0.ContainerStatus
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_pod_proto_init() }
@@ -3228,13 +3916,15 @@ func file_pod_proto_init() {
 		(*ProvisionResponse_Result)(nil),
 		(*ProvisionResponse_Error)(nil),
 	}
-	file_pod_proto_msgTypes[25].OneofWrappers = []any{
+	file_pod_proto_msgTypes[27].OneofWrappers = []any{
 		(*PodRequest_List)(nil),
 		(*PodRequest_Status)(nil),
 		(*PodRequest_Logs)(nil),
 		(*PodRequest_Delete)(nil),
+		(*PodRequest_History)(nil),
+		(*PodRequest_Rollback)(nil),
 	}
-	file_pod_proto_msgTypes[30].OneofWrappers = []any{
+	file_pod_proto_msgTypes[34].OneofWrappers = []any{
 		(*PodResponse_Event)(nil),
 		(*PodResponse_Result)(nil),
 		(*PodResponse_Error)(nil),
@@ -3244,8 +3934,8 @@ func file_pod_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pod_proto_rawDesc), len(file_pod_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   36,
+			NumEnums:      5,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
