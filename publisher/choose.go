@@ -55,12 +55,12 @@ func (s *Service) choose(ctx context.Context, req DeployRequest) ([]*choice, err
 	if t == nil {
 		return s.cheapest(ctx, req, needs)
 	}
-	needs.Reserve = true
+	needs.Reserve = !req.dry
 	a, err := s.appraised(ctx, *t, req, &needs)
 	if err != nil {
 		return nil, err
 	}
-	return []*choice{{attested: a, current: current, reserved: true}}, nil
+	return []*choice{{attested: a, current: current, reserved: !req.dry}}, nil
 }
 
 // needsOf are the needs of an app that may take the place of its old revision.

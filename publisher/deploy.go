@@ -41,6 +41,8 @@ type DeployRequest struct {
 	Platform string
 	// Report is called for each step, from one goroutine at a time.
 	Report func(Event)
+	// dry is set where nothing is to be held for the app.
+	dry bool
 }
 
 // Deployed is the outcome of a deploy.
@@ -206,7 +208,7 @@ func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p 
 		return nil, status.New(status.Untrusted, "provision.digest", "the provider runs another manifest than the one sent")
 	}
 	app.Receipt = got.Receipt
-	if app.ReceiptKey, err = s.checkReceipt(ctx, req, c.attested, p, got, revision); err != nil {
+	if app.ReceiptKey, _, err = s.checkReceipt(ctx, req.Policy, c.attested, p.runs(), got, revision); err != nil {
 		return nil, err
 	}
 	if err := s.checkRelease(ctx, req, c.attested, app.Name, p.digest, got); err != nil {
@@ -257,18 +259,20 @@ const sendTries = 3
 // send sends an order and follows it, over another stream where one breaks.
 func (s *Service) send(ctx context.Context, to Target, order ProvisionRequest, report func(Event)) (Provisioned, error) {
 	for try := 1; ; try++ {
-		got, err := s.cfg.Providers.Provision(ctx, to.ID, order, func(p Progress) {
-			report(Event{
-				Event: "provision", Stage: p.Stage, Done: int64(p.Done), Total: int64(p.Total), Rate: p.Rate, Source: p.Source,
-				Final: p.Total > 0 && p.Done == p.Total,
-			})
-		})
+		got, err := s.cfg.Providers.Provision(ctx, to.ID, order, func(p Progress) { report(provisionEvent(p)) })
 		if status.ReasonOf(err) != "peer.lost" || try == sendTries || ctx.Err() != nil {
 			return got, err
 		}
 		if _, connectErr := s.cfg.Connection.Connect(ctx, to); connectErr != nil {
 			return got, err
 		}
+	}
+}
+
+func provisionEvent(p Progress) Event {
+	return Event{
+		Event: "provision", Stage: p.Stage, Done: int64(p.Done), Total: int64(p.Total), Rate: p.Rate, Source: p.Source,
+		Final: p.Total > 0 && p.Done == p.Total,
 	}
 }
 
@@ -327,6 +331,7 @@ func (s *Service) appOf(p *pinned, c *choice, sealed []*SealedImage) App {
 	}
 	if c.current != nil {
 		app.PodID, app.Revision, app.Created = c.current.PodID, c.current.Revision, c.current.Created
+		app.Past = c.current.remembered()
 	}
 	for i, img := range sealed {
 		app.Images = append(app.Images, AppImage{

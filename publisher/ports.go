@@ -121,6 +121,8 @@ type Provisioned struct {
 	Receipt []byte
 	// Release is nil for a provider without a log.
 	Release *ReleaseProof
+	// Dry is set for a dry run alone.
+	Dry *DryRunAnswer
 }
 
 // Endpoint is how an app is reached.
@@ -244,6 +246,8 @@ type App struct {
 	// with ReceiptKey, which that deploy's evidence binds (Ed25519, 32 bytes).
 	Receipt    []byte
 	ReceiptKey []byte
+	// Past are earlier revisions that were deployed from here, oldest first.
+	Past []AppRevision
 	// Pending is a provision that was sent and not yet answered.
 	Pending          *Pending
 	Created, Updated time.Time

@@ -18,6 +18,7 @@ type Config struct {
 	Providers  Providers
 	Codec      OrderCodec
 	Pods       Pods
+	Revisions  Revisions
 	Apps       Apps
 	Machines   Machines
 	Counters   Counters

@@ -74,6 +74,15 @@ func TestOtherRefusals(t *testing.T) {
 	refused(t, pod(&podpb.PodRequest{Call: &podpb.PodRequest_Delete{Delete: &podpb.DeletePod{Name: "x"}}}), status.NotFound, "pod.unknown")
 	refused(t, pod(&podpb.PodRequest{Call: &podpb.PodRequest_Logs{Logs: &podpb.FollowLogs{Name: "x"}}}), status.NotFound, "pod.unknown")
 
+	refused(t, pod(&podpb.PodRequest{Call: &podpb.PodRequest_History{History: &podpb.GetHistory{Name: "x"}}}), status.NotFound, "pod.unknown")
+	rollback := func(r *podpb.RollbackPod) error {
+		return pod(&podpb.PodRequest{Call: &podpb.PodRequest_Rollback{Rollback: r}})
+	}
+	refused(t, rollback(&podpb.RollbackPod{RequestId: make([]byte, 16), Name: "x"}), status.NotFound, "pod.unknown")
+	for _, id := range [][]byte{nil, make([]byte, 15), make([]byte, 17)} {
+		refused(t, rollback(&podpb.RollbackPod{RequestId: id, Name: "x"}), status.InvalidArgument, "rollback.request")
+	}
+
 	provision := func(req *podpb.ProvisionRequest) error {
 		_, err := rpc.Do(t.Context(), client.Host(), server.ID(), rpc.Provision, req, func() *podpb.ProvisionResponse { return new(podpb.ProvisionResponse) })
 		return err
@@ -88,7 +97,9 @@ func TestProgressIsThrottled(t *testing.T) {
 	nodes := p2ptest.Nodes(t, 2)
 	t.Cleanup(rpc.Handle(nodes[1].Host(), rpc.Provision, nil, func() *podpb.ProvisionRequest { return new(podpb.ProvisionRequest) },
 		func(_ context.Context, s *rpc.ServerStream[*podpb.ProvisionResponse], _ *podpb.ProvisionRequest) error {
-			send := throttled(s)
+			send := throttled(func(e *podpb.ProvisionEvent) error {
+				return s.Send(&podpb.ProvisionResponse{Body: &podpb.ProvisionResponse_Event{Event: e}})
+			})
 			send(provider.Progress{Stage: provider.StageAccepted})
 			for i := range uint64(10_001) {
 				send(provider.Progress{Stage: provider.StageFetching, Done: i, Total: 10_000, Source: "peer"})

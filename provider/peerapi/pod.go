@@ -37,6 +37,14 @@ func (a *API) pod(ctx context.Context, s *rpc.ServerStream[*podpb.PodResponse], 
 			return err
 		}
 		return s.Send(a.podsToWire(s.Peer(), nil))
+	case *podpb.PodRequest_History:
+		revisions, err := a.svc.History(ctx, publisher, call.History.GetName())
+		if err != nil {
+			return err
+		}
+		return s.Send(historyToWire(revisions))
+	case *podpb.PodRequest_Rollback:
+		return a.rollback(ctx, s, publisher, call.Rollback)
 	}
 	return status.New(status.Unimplemented, "pod.call", "this provider does not know the call").WithHint("it may run an older version")
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
 	"apocryph/manifest/offer"
@@ -31,19 +32,26 @@ func (a *API) provision(ctx context.Context, s *rpc.ServerStream[*podpb.Provisio
 	if err != nil {
 		return err
 	}
-	send := throttled(s)
+	send := throttled(func(e *podpb.ProvisionEvent) error {
+		return s.Send(&podpb.ProvisionResponse{Body: &podpb.ProvisionResponse_Event{Event: e}})
+	})
 	got, err := a.svc.Provision(ctx, publisherOf(s.Peer()), []byte(s.Peer()), r, orderFromWire, send)
 	if err != nil {
 		return err
 	}
-	return s.Send(&podpb.ProvisionResponse{Body: &podpb.ProvisionResponse_Result{Result: &podpb.ProvisionResult{
-		PodId: string(got.PodID), Revision: got.Revision, Endpoints: a.endpointsToWire(s.Peer(), got.Endpoints),
+	return s.Send(&podpb.ProvisionResponse{Body: &podpb.ProvisionResponse_Result{Result: a.provisionedToWire(s.Peer(), got)}})
+}
+
+func (a *API) provisionedToWire(id peer.ID, got provider.Provisioned) *podpb.ProvisionResult {
+	return &podpb.ProvisionResult{
+		PodId: string(got.PodID), Revision: got.Revision, Endpoints: a.endpointsToWire(id, got.Endpoints),
 		Confirm: got.Confirm, ManifestDigest: got.ManifestDigest[:], Receipt: got.Receipt, Release: releaseToWire(got.Release),
-	}}})
+		DryRun: dryRunToWire(got.Dry),
+	}
 }
 
 // throttled sends progress, the first and last of each stage and some between.
-func throttled(s *rpc.ServerStream[*podpb.ProvisionResponse]) func(provider.Progress) {
+func throttled(send func(*podpb.ProvisionEvent) error) func(provider.Progress) {
 	var mu sync.Mutex
 	var last provider.Progress
 	var at time.Time
@@ -56,9 +64,7 @@ func throttled(s *rpc.ServerStream[*podpb.ProvisionResponse]) func(provider.Prog
 		}
 		last, at = p, time.Now()
 		// A caller that is gone does not stop the pod; the handler's context ends.
-		_ = s.Send(&podpb.ProvisionResponse{Body: &podpb.ProvisionResponse_Event{Event: &podpb.ProvisionEvent{
-			Stage: podpb.Stage(p.Stage), Bytes: p.Done, Total: p.Total, Rate: p.Rate, Source: p.Source,
-		}}})
+		_ = send(&podpb.ProvisionEvent{Stage: podpb.Stage(p.Stage), Bytes: p.Done, Total: p.Total, Rate: p.Rate, Source: p.Source})
 	}
 }
 

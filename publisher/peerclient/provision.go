@@ -64,19 +64,23 @@ func (c *Client) Provision(ctx context.Context, to publisher.ProviderID, req pub
 		case *podpb.ProvisionResponse_Event:
 			report(progressFromWire(body.Event))
 		case *podpb.ProvisionResponse_Result:
-			r := body.Result
-			release, err := releaseFromWire(r.GetRelease())
-			if err != nil {
-				return publisher.Provisioned{}, err
-			}
-			return publisher.Provisioned{
-				PodID: r.GetPodId(), Revision: r.GetRevision(), Endpoints: endpointsFromWire(r.GetEndpoints()),
-				Confirm: r.GetConfirm(), ManifestDigest: r.GetManifestDigest(), Receipt: r.GetReceipt(), Release: release,
-			}, nil
+			return provisionedFromWire(body.Result)
 		default:
 			return publisher.Provisioned{}, badAnswer("a message of an unknown kind")
 		}
 	}
+}
+
+func provisionedFromWire(r *podpb.ProvisionResult) (publisher.Provisioned, error) {
+	release, err := releaseFromWire(r.GetRelease())
+	if err != nil {
+		return publisher.Provisioned{}, err
+	}
+	return publisher.Provisioned{
+		PodID: r.GetPodId(), Revision: r.GetRevision(), Endpoints: endpointsFromWire(r.GetEndpoints()),
+		Confirm: r.GetConfirm(), ManifestDigest: r.GetManifestDigest(), Receipt: r.GetReceipt(), Release: release,
+		Dry: dryRunFromWire(r.GetDryRun()),
+	}, nil
 }
 
 func progressFromWire(e *podpb.ProvisionEvent) publisher.Progress {

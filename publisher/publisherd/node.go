@@ -106,7 +106,7 @@ func (n *Node) Do(ctx context.Context, publish bool, use func(context.Context, *
 	}
 	s := &Session{State: st, Pods: client, net: net}
 	cfg := publisher.Config{
-		Peer: []byte(p2pNode.ID()), Finder: net, Connection: net, Providers: providers, Codec: client, Pods: client, Apps: st, Machines: st.Machines(), Counters: st.Counters(), Keys: st.ReceiptKeys(),
+		Peer: []byte(p2pNode.ID()), Finder: net, Connection: net, Providers: providers, Codec: client, Pods: client, Revisions: client, Apps: st, Machines: st.Machines(), Counters: st.Counters(), Keys: st.ReceiptKeys(),
 		Policies: st, Logs: st.Logs(),
 		Now: time.Now, Logger: n.cfg.Logger,
 	}

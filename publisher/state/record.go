@@ -26,9 +26,16 @@ type record struct {
 	Verdict        string           `json:"verdict,omitempty"`
 	Receipt        []byte           `json:"receipt,omitempty"`
 	ReceiptKey     []byte           `json:"receipt_key,omitempty"`
+	Past           []pastRecord     `json:"past,omitempty"`
 	Pending        *pendingRecord   `json:"pending,omitempty"`
 	Created        time.Time        `json:"created"`
 	Updated        time.Time        `json:"updated"`
+}
+
+type pastRecord struct {
+	Revision       uint64        `json:"revision"`
+	ManifestDigest string        `json:"manifest_digest"`
+	Images         []imageRecord `json:"images,omitempty"`
 }
 
 type imageRecord struct {
@@ -58,9 +65,9 @@ func (r *record) put(a publisher.App) {
 	r.PodID, r.Revision, r.ManifestDigest, r.URL, r.Verdict = a.PodID, a.Revision, a.ManifestDigest, a.URL, a.Verdict
 	r.Receipt, r.ReceiptKey = a.Receipt, a.ReceiptKey
 	r.Created, r.Updated = a.Created, a.Updated
-	r.Images, r.Endpoints, r.Pending = nil, nil, nil
-	for _, i := range a.Images {
-		r.Images = append(r.Images, imageRecord(i))
+	r.Images, r.Endpoints, r.Past, r.Pending = imageRecords(a.Images), nil, nil, nil
+	for _, p := range a.Past {
+		r.Past = append(r.Past, pastRecord{p.Revision, p.ManifestDigest, imageRecords(p.Images)})
 	}
 	for _, e := range a.Endpoints {
 		r.Endpoints = append(r.Endpoints, endpointRecord{Container: e.Container, Port: e.Port, Protocol: string(e.Protocol), URL: e.URL, Dial: e.Dial})
@@ -76,8 +83,9 @@ func (r *record) app() publisher.App {
 		PodID: r.PodID, Revision: r.Revision, ManifestDigest: r.ManifestDigest, URL: r.URL, Verdict: r.Verdict,
 		Receipt: r.Receipt, ReceiptKey: r.ReceiptKey, Created: r.Created, Updated: r.Updated,
 	}
-	for _, i := range r.Images {
-		a.Images = append(a.Images, publisher.AppImage(i))
+	a.Images = imagesOf(r.Images)
+	for _, p := range r.Past {
+		a.Past = append(a.Past, publisher.AppRevision{Revision: p.Revision, ManifestDigest: p.ManifestDigest, Images: imagesOf(p.Images)})
 	}
 	for _, e := range r.Endpoints {
 		a.Endpoints = append(a.Endpoints, publisher.Endpoint{Container: e.Container, Port: e.Port, Protocol: manifest.Protocol(e.Protocol), URL: e.URL, Dial: e.Dial})
@@ -86,4 +94,20 @@ func (r *record) app() publisher.App {
 		a.Pending = &publisher.Pending{RequestID: r.Pending.RequestID, Sent: r.Pending.Sent}
 	}
 	return a
+}
+
+func imageRecords(in []publisher.AppImage) []imageRecord {
+	var out []imageRecord
+	for _, i := range in {
+		out = append(out, imageRecord(i))
+	}
+	return out
+}
+
+func imagesOf(in []imageRecord) []publisher.AppImage {
+	var out []publisher.AppImage
+	for _, i := range in {
+		out = append(out, publisher.AppImage(i))
+	}
+	return out
 }
