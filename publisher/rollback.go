@@ -22,8 +22,9 @@ const maxLeaves = 16
 type RollbackRequest struct {
 	App App
 	// To is the revision to bring back; 0 is the newest earlier one that came up.
-	To     uint64
-	Policy GivenPolicy
+	To uint64
+	// Policy is nil for the one of the last deploy.
+	Policy *GivenPolicy
 	// Report is called for each step, from one goroutine at a time; may be nil.
 	Report func(Event)
 }
@@ -49,7 +50,8 @@ type RolledBack struct {
 func (s *Service) Rollback(ctx context.Context, req RollbackRequest) (*RolledBack, error) {
 	req.Report = serial(req.Report)
 	app := req.App
-	if err := s.CheckPolicy(ctx, app.Name, req.Policy); err != nil {
+	given, err := s.rollbackPolicy(ctx, req)
+	if err != nil {
 		return nil, err
 	}
 	releases, err := s.releasesOf(ctx, app)
@@ -61,7 +63,7 @@ func (s *Service) Rollback(ctx context.Context, req RollbackRequest) (*RolledBac
 		tree.Leaves = append(tree.Leaves, r.entry.Leaf())
 	}
 	req.Report(Event{Event: "attest", Provider: string(app.Provider.ID)})
-	a, err := s.attest(ctx, app.Provider, req.Policy.Policy, attest.PurposeProvision, AttestRequest{Tree: tree}, nil)
+	a, err := s.attest(ctx, app.Provider, given.Policy, attest.PurposeProvision, AttestRequest{Tree: tree}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -76,18 +78,29 @@ func (s *Service) Rollback(ctx context.Context, req RollbackRequest) (*RolledBac
 	if len(pods) != 1 {
 		return nil, status.New(status.Unavailable, "pod.answer", "the provider answered with %d pods, want 1", len(pods))
 	}
-	if err := s.UsePolicy(ctx, app.Name, req.Policy); err != nil {
-		return nil, err
+	if req.Policy != nil {
+		if err := s.UsePolicy(ctx, app.Name, given); err != nil {
+			return nil, err
+		}
 	}
 	out := &RolledBack{Verdict: a.Verdict, Replaced: pods[0].Revision}
 	got, err := s.sendRollback(ctx, req, out.Replaced)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.adoptRollback(ctx, req, a, releases, got, out); err != nil {
+	if err := s.adoptRollback(ctx, req, given.Policy, a, releases, got, out); err != nil {
 		return nil, err
 	}
 	return out, s.awaitAnswer(ctx, got.Endpoints, a.Result.Claims.IngressTLSKey, req.Report)
+}
+
+// rollbackPolicy is the policy that decides. The last one was checked when it was
+// given; its signature is not kept.
+func (s *Service) rollbackPolicy(ctx context.Context, req RollbackRequest) (GivenPolicy, error) {
+	if req.Policy == nil {
+		return s.LastPolicy(ctx, req.App.Name)
+	}
+	return *req.Policy, s.CheckPolicy(ctx, req.App.Name, *req.Policy)
 }
 
 // sendRollback asks and follows, over another stream where one breaks.
@@ -108,7 +121,7 @@ func (s *Service) sendRollback(ctx context.Context, req RollbackRequest, replace
 }
 
 // adoptRollback checks what came of a rollback and remembers it.
-func (s *Service) adoptRollback(ctx context.Context, req RollbackRequest, a *Attested, releases []pastRelease, got Provisioned, out *RolledBack) error {
+func (s *Service) adoptRollback(ctx context.Context, req RollbackRequest, p *policy.Policy, a *Attested, releases []pastRelease, got Provisioned, out *RolledBack) error {
 	if len(got.ManifestDigest) != len(manifest.Digest{}) {
 		return status.New(status.Untrusted, "rollback.digest", "the provider does not say which manifest runs")
 	}
@@ -122,7 +135,7 @@ func (s *Service) adoptRollback(ctx context.Context, req RollbackRequest, a *Att
 	} else {
 		out.Unproven = append(out.Unproven, "the manifest "+want.manifest.String()+" is not remembered here: what runs is by the provider's word")
 	}
-	key, signed, err := s.checkReceipt(ctx, req.Policy.Policy, a, want, got, out.Replaced)
+	key, signed, err := s.checkReceipt(ctx, p, a, want, got, out.Replaced)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 type deployOptions struct {
 	provider, policy, policyKey, platform, payment string
 	timeout                                        time.Duration
+	dryRun                                         bool
 }
 
 func newDeploy(g *globals) *cobra.Command {
@@ -33,11 +34,17 @@ is the last line on standard output.
 Without --provider it goes to the app's current provider, else to the cheapest
 one found that passes the policy and has the capacity. Without --policy the
 built-in one applies, which accepts SEV-SNP and TDX with a pinned measurement.
-With --tee this machine proves itself to a provider that demands it.`,
+With --tee this machine proves itself to a provider that demands it.
+
+With --dry-run nothing is deployed: the provider is attested and asked what would
+change and what it costs. Manifest and secrets are sealed to the attested key for
+that, and are not kept; values of environment variables and secrets are never
+shown. No image is encrypted or uploaded.`,
 		Example: `  publisher deploy app.yaml --policy policy.yaml
   publisher deploy app.yaml --provider /ip4/192.0.2.7/tcp/4021/p2p/12D3KooW… --policy policy.yaml
   publisher deploy app.yaml --policy policy.yaml --policy-key ed25519:9f3c…
   publisher deploy app.yaml --policy policy.yaml --tee tpm2
+  publisher deploy app.yaml --policy policy.yaml --dry-run
   publisher deploy app.yaml --json --timeout 2m`,
 		ValidArgsFunction: cli.YAMLFiles,
 	}
@@ -49,6 +56,7 @@ With --tee this machine proves itself to a provider that demands it.`,
 	f.StringVar(&o.platform, "platform", "linux/amd64", "`OS/ARCHITECTURE` of the images")
 	f.StringVar(&o.payment, "payment", "none", "payment `SCHEME`; only none can be paid with in this version")
 	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "give up after this `DURATION`")
+	f.BoolVar(&o.dryRun, "dry-run", false, "only show what would change and what it costs")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if o.timeout <= 0 {
 			return cli.Usage(cmd, "--timeout is %s, want a duration above 0", o.timeout)
@@ -86,16 +94,25 @@ func (g *globals) deploy(ctx context.Context, o deployOptions, path string) erro
 	defer cancel()
 	view := newDeployView(g.app)
 	err = g.online(ctx, true, func(ctx context.Context, s *publisherd.Session) error {
+		req := publisher.DeployRequest{
+			Manifest: m, Dir: dir, Provider: to, Policy: given.Policy, PolicyFile: given.File,
+			PolicySignature: given.Signature, PolicyKey: given.Key,
+			Payment: offer.Payment{Scheme: o.payment}, Platform: o.platform, Report: view.event,
+		}
+		if o.dryRun {
+			d, err := s.DryRun(ctx, req)
+			if err != nil {
+				return err
+			}
+			view.close()
+			return g.printDryRun(d)
+		}
 		release, err := s.State.Lock(m.Name)
 		if err != nil {
 			return err
 		}
 		defer release()
-		d, err := s.Deploy(ctx, publisher.DeployRequest{
-			Manifest: m, Dir: dir, Provider: to, Policy: given.Policy, PolicyFile: given.File,
-			PolicySignature: given.Signature, PolicyKey: given.Key,
-			Payment: offer.Payment{Scheme: o.payment}, Platform: o.platform, Report: view.event,
-		})
+		d, err := s.Deploy(ctx, req)
 		if err != nil {
 			return err
 		}
