@@ -139,6 +139,16 @@ type fake struct {
 	// book is its transparency log; nil for a provider without one.
 	book *book
 
+	// kept is what it can go back to, oldest first, and restores its answer to a
+	// rollback before it is signed.
+	kept     []keptRevision
+	restores func(*publisher.Provisioned)
+	// rollbacks are those that were asked for, broken how many streams break first.
+	rollbacks []publisher.PodRollback
+	broken    int
+	// dry is its answer to a dry run.
+	dry *publisher.DryRunAnswer
+
 	nonces, provisions int
 	// issued are the claims that it made, and until when they are good.
 	issued map[[32]byte]time.Time
@@ -147,7 +157,7 @@ type fake struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, nets: map[publisher.ProviderID]*fake{}, apps: map[string]publisher.App{}, clock: time.Now()}
 	w.Config = publisher.Config{
-		Peer: me, Resolver: w, Sealer: w, Content: w, Finder: w, Connection: w, Providers: w, Codec: w, Pods: pods{w}, Apps: apps{w}, Machines: nowhere{}, Counters: &counters{}, Keys: w, Policies: policies{}, Logs: &memoryLogs{}, Now: w.now,
+		Peer: me, Resolver: w, Sealer: w, Content: w, Finder: w, Connection: w, Providers: w, Codec: w, Pods: pods{w}, Revisions: pods{w}, Apps: apps{w}, Machines: nowhere{}, Counters: &counters{}, Keys: w, Policies: policies{}, Logs: &memoryLogs{}, Now: w.now,
 	}
 	return w
 }
@@ -248,7 +258,7 @@ func (w *world) Resolve(_ context.Context, ref, _, platform string) (*publisher.
 	if ref == "oci:missing" {
 		return nil, status.New(status.NotFound, "image.missing", "there is no image %s", ref)
 	}
-	return &publisher.Image{Source: ref}, nil
+	return &publisher.Image{Source: ref, Config: []byte(ref)}, nil
 }
 
 func (w *world) Seal(ctx context.Context, img *publisher.Image, report func(done, total int64)) (*publisher.SealedImage, error) {
@@ -397,11 +407,19 @@ func (w *world) Provision(ctx context.Context, id publisher.ProviderID, req publ
 		return publisher.Provisioned{}, f.refuse
 	}
 	digest := manifest.DigestOf(o.Manifest)
+	if req.Operation == publisher.DryRun {
+		out := publisher.Provisioned{PodID: "pod", Confirm: confirm, ManifestDigest: digest[:], Dry: f.dry}
+		if f.result != nil {
+			f.result(&out)
+		}
+		return out, nil
+	}
 	out := publisher.Provisioned{PodID: "pod", Revision: o.ExpectedRevision + 1, Endpoints: f.endpoints, Confirm: confirm, ManifestDigest: digest[:]}
 	f.pods["app"] = publisher.PodStatus{PodID: "pod", Name: "app", Revision: out.Revision, State: "running"}
 	if f.book != nil {
 		out.Release = f.book.released(req.ClaimsDigest, o.Manifest, out.PodID)
 	}
+	f.kept = append(f.kept, keptRevision{out.Revision, o.Manifest, out.Release})
 	if f.result != nil {
 		f.result(&out)
 	}

@@ -37,7 +37,7 @@ machine, such as a revision that was deployed from another one, is a warning.`,
 		Example: `  publisher rollback shop
   publisher rollback shop 7 --timeout 2m
   publisher rollback shop --policy policy.yaml --json`,
-		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: g.completeApps,
+		ValidArgsFunction: g.completeApps,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.provider, "provider", "", "`PROVIDER` that has the app, where several have one of this name")
