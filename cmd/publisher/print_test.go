@@ -15,6 +15,7 @@ import (
 
 	"apocryph/attest"
 	"apocryph/cmd/internal/cli"
+	"apocryph/manifest"
 	"apocryph/manifest/offer"
 	"apocryph/proto/status"
 	"apocryph/publisher"
@@ -68,7 +69,21 @@ func TestStrangersText(t *testing.T) {
 		Target: publisher.Target{ID: "12D3", Addrs: []string{evil}}, TEE: evil, Region: evil, Platform: evil, Asset: evil, Software: evil,
 		Prices: []offer.Price{{Resource: "cpu", Unit: evil, PerUnitSecond: evil}}, Memory: 1 << 63,
 	}
+	revisions := []publisher.PodRevision{
+		{Revision: 2, From: 1, Outcome: evil, Reason: evil, Log: []string{evil}, Images: []publisher.AppImage{{Container: evil, ImageID: evil}}, Current: true, Restorable: true},
+		{Revision: 1, ManifestDigest: bytes.Repeat([]byte{1}, 32)},
+	}
+	dry := &publisher.DryRunResult{
+		Name: "shop", Replaces: 1, Verdict: verdict, Offer: o, More: 3,
+		Changes: []manifest.Change{{Field: evil, Kind: manifest.Changed, Old: evil, New: evil}, {Field: evil, Kind: manifest.Added, New: evil}, {Field: evil, Kind: evil}},
+	}
 	printed := map[string]func(g *globals) error{
+		"history": func(g *globals) error { return g.printHistory(app, revisions) },
+		"dry run": func(g *globals) error { return g.printDryRun(dry) },
+		"rollback": func(g *globals) error {
+			g.printRolledBack(&publisher.RolledBack{App: app, Verdict: verdict, Unproven: []string{evil}})
+			return nil
+		},
 		"status":    func(g *globals) error { return g.printStatus(app, pod) },
 		"list":      func(g *globals) error { g.printApps([]publisher.App{app}); return nil },
 		"quote":     func(g *globals) error { return g.printOffer(o, verdict) },
@@ -92,6 +107,9 @@ func TestStrangersText(t *testing.T) {
 		})
 	}
 	objects := map[string]func(g *globals){
+		"history":   func(g *globals) { _ = g.printHistory(app, revisions) },
+		"dry run":   func(g *globals) { _ = g.printDryRun(dry) },
+		"rollback":  func(g *globals) { g.printRolledBack(&publisher.RolledBack{App: app, Unproven: []string{evil}}) },
 		"status":    func(g *globals) { g.setStatus(app, pod) },
 		"list":      func(g *globals) { g.printApps([]publisher.App{app}) },
 		"quote":     func(g *globals) { g.setOffer(publisher.Target{ID: "12D3"}, o, verdict) },

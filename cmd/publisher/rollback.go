@@ -37,7 +37,7 @@ machine, such as a revision that was deployed from another one, is a warning.`,
 		Example: `  publisher rollback shop
   publisher rollback shop 7 --timeout 2m
   publisher rollback shop --policy policy.yaml --json`,
-		ValidArgsFunction: g.completeApps,
+		ValidArgsFunction: g.completeRevisions,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.provider, "provider", "", "`PROVIDER` that has the app, where several have one of this name")
@@ -61,6 +61,31 @@ machine, such as a revision that was deployed from another one, is a warning.`,
 		return g.rollback(cmd, o, args[0])
 	}
 	return cmd
+}
+
+// completeRevisions completes an app, then the revisions that were deployed from
+// here.
+func (g *globals) completeRevisions(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	const only = cobra.ShellCompDirectiveNoFileComp
+	if len(args) == 0 {
+		return g.completeApps(cmd, args, begun)
+	}
+	if len(args) > 1 || g.app.Settle(cmd) != nil {
+		return nil, only
+	}
+	apps, err := g.apps(cmd.Context())
+	if err != nil && len(apps) == 0 {
+		return nil, only
+	}
+	var out []string
+	for _, a := range apps {
+		for _, r := range a.Past {
+			if a.Name == args[0] && r.Revision != a.Revision {
+				out = append(out, strconv.FormatUint(r.Revision, 10))
+			}
+		}
+	}
+	return out, only
 }
 
 func (g *globals) rollback(cmd *cobra.Command, o rollbackOptions, name string) error {

@@ -71,6 +71,10 @@ func sample(name, provider string) publisher.App {
 		Images:    []publisher.AppImage{{Container: "c", CID: "bafy", ImageID: "sha256:i", EncryptedDigest: "sha256:e", KeyID: "k"}},
 		Endpoints: []publisher.Endpoint{{Container: "c", Port: 8080, Protocol: "http", URL: "http://x", Dial: "127.0.0.1:1"}},
 		URL:       "http://x", Verdict: "affirmed", Pending: &publisher.Pending{RequestID: "abc", Sent: when},
+		Past: []publisher.AppRevision{
+			{Revision: 5, ManifestDigest: "sha256:m5"},
+			{Revision: 6, ManifestDigest: "sha256:m6", Images: []publisher.AppImage{{Container: "c", CID: "bafy6", ImageID: "sha256:i6", EncryptedDigest: "sha256:e6", KeyID: "k6"}}},
+		},
 		Created: when, Updated: when.Add(time.Hour),
 	}
 }
@@ -89,7 +93,7 @@ func TestSaveAndGet(t *testing.T) {
 		}
 	}
 	// Less replaces more: a request that was answered is pending no longer.
-	want.Pending, want.Images = nil, nil
+	want.Pending, want.Images, want.Past = nil, nil, nil
 	must(t, s.Save(t.Context(), want))
 	got, err := s.Get(t.Context(), "app", "P1")
 	must(t, err)
