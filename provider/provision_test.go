@@ -478,6 +478,8 @@ func TestUpdateWhosePublisherLeaves(t *testing.T) {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
+		// Who left does not wait for what is cleaned up behind.
+		synctest.Wait()
 		n.has("1-0 up")
 	})
 }
