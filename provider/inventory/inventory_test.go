@@ -255,7 +255,9 @@ func TestQuoteOfManyResources(t *testing.T) {
 
 func TestQuoteRefuses(t *testing.T) {
 	i := newInventory(t, nil)
-	if _, err := i.Quote(t.Context(), "nobody", needs(nil)); status.CodeOf(err) != status.InvalidArgument {
+	reserve := needs(nil)
+	reserve.Reserve = true
+	if _, err := i.Quote(t.Context(), "ns:team", reserve); status.CodeOf(err) != status.InvalidArgument {
 		t.Errorf("publisher: %v", err)
 	}
 	huge := needs(func(n *offer.Needs) { n.Containers[0].MemoryBytes, n.Replicas = 1<<63, 2 })
@@ -268,6 +270,15 @@ func TestQuoteRefuses(t *testing.T) {
 	i.Restore("pod", huge)
 	if len(i.charges) != 0 {
 		t.Error("an overflow was charged")
+	}
+}
+
+// TestQuoteForATenant of a front door that knows no peers: a price, and nothing held.
+func TestQuoteForATenant(t *testing.T) {
+	i := newInventory(t, nil)
+	o, err := i.Quote(t.Context(), "ns:team", needs(nil))
+	if err != nil || !o.Available || string(o.Publisher) != "ns:team" || o.ReservationID != "" || len(i.reservations) != 0 {
+		t.Errorf("got %+v, %v", o, err)
 	}
 }
 

@@ -15,14 +15,18 @@ import (
 // Quote answers what of the needs is available, and what they cost. With
 // Reserve, and when all is available, they are held for the publisher until the
 // offer ends. What falls short is no error but is said in the offer. Errors:
-// invalid_argument for a publisher that is no peer id or sums that overflow,
-// resource_exhausted "capacity.reservations" with a delay.
+// invalid_argument for sums that overflow and, with Reserve, for a publisher that
+// is no peer id; resource_exhausted "capacity.reservations" with a delay.
 //
 // What the pod that needs.Replaces names has counts as free.
 func (i *Inventory) Quote(_ context.Context, publisher provider.PublisherID, needs offer.Needs) (offer.Offer, error) {
 	id, err := peer.Decode(string(publisher))
 	if err != nil {
-		return offer.Offer{}, status.Wrap(err, status.InvalidArgument, "capacity.publisher", "the publisher is no peer id")
+		// A tenant of another front door: the offer is for looking at alone.
+		if needs.Reserve {
+			return offer.Offer{}, status.Wrap(err, status.InvalidArgument, "capacity.publisher", "the publisher is no peer id")
+		}
+		id = peer.ID(publisher)
 	}
 	totals, err := needs.Total()
 	if err != nil {
