@@ -107,6 +107,11 @@ func (g *globals) rollback(cmd *cobra.Command, o rollbackOptions, name string) e
 			return err
 		}
 		defer release()
+		// Another command may have changed it while this one waited or connected.
+		if now, err := s.State.Get(ctx, app.Name, app.Provider.ID); err == nil {
+			now.Provider = app.Provider
+			app = now
+		}
 		r, err := s.Rollback(ctx, publisher.RollbackRequest{App: app, To: o.to, Policy: given, Report: view.event})
 		if err != nil {
 			return err
