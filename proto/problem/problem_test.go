@@ -193,3 +193,19 @@ func ExampleWrite() {
 	fmt.Print(w.Code, " ", w.Body)
 	// Output: 404 {"type":"urn:apocryph:problem:pod.unknown","title":"Not found","status":404,"detail":"there is no pod \"web\"","code":"not_found"}
 }
+
+func TestExtended(t *testing.T) {
+	w := httptest.NewRecorder()
+	err := status.New(status.AppFailed, "app.exited", "it <exited>")
+	problem.WriteExtended(w, nil, err, http.StatusBadGateway, map[string]any{"deployment_id": "d", "a": 1, "status": "taken", "bad": 2})
+	want := `{"type":"urn:apocryph:problem:app.exited","title":"App failed","status":502,"detail":"it <exited>","code":"app_failed","a":1,"bad":2,"deployment_id":"d"}` + "\n"
+	if got := w.Body.String(); got != want || w.Code != http.StatusBadGateway {
+		t.Errorf("got %d %s\nwant %s", w.Code, got, want)
+	}
+	// What is not fit for JSON is left out, the problem is not.
+	w = httptest.NewRecorder()
+	problem.WriteExtended(w, nil, err, http.StatusBadGateway, map[string]any{"f": func() {}})
+	if !strings.HasPrefix(w.Body.String(), `{"type":"urn:apocryph:problem:app.exited"`) || strings.Contains(w.Body.String(), `"f"`) {
+		t.Errorf("got %s", w.Body)
+	}
+}

@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -48,6 +49,13 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 // WriteStatus is [Write] with another HTTP status than that of the error's
 // class, for conditions that HTTP itself has a name for, such as 405 and 421.
 func WriteStatus(w http.ResponseWriter, r *http.Request, err error, code int) {
+	WriteExtended(w, r, err, code, nil)
+}
+
+// WriteExtended is [WriteStatus] with further members (RFC 9457, 3.2), which must
+// be fit for JSON and for strangers. One with the name of a member of every
+// problem is left out.
+func WriteExtended(w http.ResponseWriter, r *http.Request, err error, code int, more map[string]any) {
 	e, _ := classify(err)
 	doc := document{
 		Type:       typeOf(e.Reason),
@@ -74,10 +82,45 @@ func WriteStatus(w http.ResponseWriter, r *http.Request, err error, code int) {
 		h.Set("Retry-After", strconv.FormatInt(doc.RetryAfter, 10))
 	}
 	w.WriteHeader(code)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
 	// The client may be gone; there is nobody to tell.
-	_ = enc.Encode(doc)
+	_, _ = w.Write(encode(doc, more))
+}
+
+// encode is the document on one line, the further members last and by name.
+func encode(doc document, more map[string]any) []byte {
+	own, err := marshal(doc)
+	if err != nil {
+		return nil
+	}
+	fields := map[string]json.RawMessage{}
+	if err := json.Unmarshal(own, &fields); err != nil {
+		return nil
+	}
+	rest := map[string]any{}
+	for name, v := range more {
+		if _, taken := fields[name]; !taken {
+			rest[name] = v
+		}
+	}
+	if len(rest) == 0 {
+		return append(own, '\n')
+	}
+	extra, err := marshal(rest)
+	if err != nil {
+		return append(own, '\n')
+	}
+	own[len(own)-1] = ','
+	return append(append(own, extra[1:]...), '\n')
+}
+
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
 func instance(w http.ResponseWriter, r *http.Request) string {
