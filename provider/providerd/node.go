@@ -338,7 +338,10 @@ func (n *Node) describe(device provider.Device, stock *inventory.Inventory) disc
 
 // serveAPI serves the HTTP API on every address and socket.
 func (n *Node) serveAPI(ctx context.Context, st *lifecycle.Stack, svc *provider.Service) ([]string, error) {
-	api := httpapi.New(svc, n.set.Version, n.log)
+	api, err := httpapi.New(httpapi.Config{Pods: svc, Version: n.set.Version, Logger: n.log})
+	if err != nil {
+		return nil, fmt.Errorf("serving the API: %w", err)
+	}
 	var addrs []string
 	for _, a := range n.set.API {
 		l, err := net.Listen("tcp", a)
@@ -346,7 +349,7 @@ func (n *Node) serveAPI(ctx context.Context, st *lifecycle.Stack, svc *provider.
 			return nil, fmt.Errorf("serving the API: %w", err)
 		}
 		addrs = append(addrs, l.Addr().String())
-		if err := st.Start(ctx, "API on "+a, nil, serve(api.Server(false), l)); err != nil {
+		if err := st.Start(ctx, "API on "+a, nil, serve(api.Server(), l)); err != nil {
 			return nil, err
 		}
 	}
@@ -363,7 +366,7 @@ func (n *Node) serveAPI(ctx context.Context, st *lifecycle.Stack, svc *provider.
 		if err := os.Chmod(path, 0o600); err != nil {
 			return nil, errors.Join(err, l.Close())
 		}
-		if err := st.Start(ctx, "API on "+path, nil, serve(api.Server(true), l)); err != nil {
+		if err := st.Start(ctx, "API on "+path, nil, serve(api.Server(), l)); err != nil {
 			return nil, err
 		}
 	}
