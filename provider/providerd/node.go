@@ -287,10 +287,11 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 	if err := st.Start(ctx, "advert", nil, advertiser.Run); err != nil {
 		return err
 	}
-	if _, err := n.direct(ctx, st, o, blocks, svc, in); err != nil {
+	d, err := n.direct(ctx, st, o, blocks, svc, in)
+	if err != nil {
 		return err
 	}
-	apis, err := n.serveAPI(ctx, st, svc)
+	apis, err := n.serveAPI(ctx, st, o, svc, d, in)
 	if err != nil {
 		return err
 	}
@@ -336,12 +337,24 @@ func (n *Node) describe(device provider.Device, stock *inventory.Inventory) disc
 	return a
 }
 
-// serveAPI serves the HTTP API on every address and socket.
-func (n *Node) serveAPI(ctx context.Context, st *lifecycle.Stack, svc *provider.Service) ([]string, error) {
-	api, err := httpapi.New(httpapi.Config{Pods: svc, Version: n.set.Version, Logger: n.log})
+// apiHost is the name, below the domain, by which the ingress serves the API
+// over TLS.
+const apiHost = "api."
+
+// serveAPI serves the HTTP API on every address and socket, and at the ingress.
+func (n *Node) serveAPI(ctx context.Context, st *lifecycle.Stack, o parts, svc *provider.Service, d *direct, in *ingress.Ingress) ([]string, error) {
+	who, err := n.authenticator(o.db)
 	if err != nil {
-		return nil, fmt.Errorf("serving the API: %w", err)
+		return nil, err
 	}
+	api, err := httpapi.New(httpapi.Config{
+		Pods: svc, Apps: d.deploys, Deployments: d.deploys, Artifacts: d.artifacts, Auth: who, Answers: o.db.Documents("answer"),
+		Staging: d.staging, Version: n.set.Version, Origins: n.set.APIOrigins, Now: n.set.Now, Logger: n.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	in.Mount(apiHost+n.set.Domain, api)
 	var addrs []string
 	for _, a := range n.set.API {
 		l, err := net.Listen("tcp", a)
