@@ -326,8 +326,17 @@ func TestPlan(t *testing.T) {
 	o, _ := w.run()
 	p, err := o.Plan(t.Context(), w.site())
 	must(t, err)
+	if p.Asset != "EUR" || p.PerHour != "0.02" || len(p.Changes) != 1 || p.Changes[0] != (deploy.Change{Field: "replicas.min", Kind: "changed", Old: "1", New: "2"}) {
+		t.Errorf("got %+v", p)
+	}
 	if p.Operation != "create" || !slices.Equal(p.Entry.Reason, []string{"it is static"}) || w.core.order("team", "shop") != nil || len(w.deps.all) != 0 {
 		t.Errorf("got %+v", p)
+	}
+	d, err := o.Submit(t.Context(), w.site())
+	must(t, err)
+	ended(t, o, d.ID)
+	if p, err = o.Plan(t.Context(), w.site()); err != nil || p.Operation != "update" {
+		t.Errorf("got %+v, %v", p, err)
 	}
 	w.nothingLeft()
 }

@@ -94,6 +94,15 @@ func (c *core) Deploy(ctx context.Context, d provider.Direct, report func(provid
 	}
 	report(provider.Progress{Stage: provider.StageAccepted})
 	c.mu.Lock()
+	if d.DryRun {
+		defer c.mu.Unlock()
+		dry := &provider.DryRunResult{Changes: []manifest.Change{{Field: "replicas.min", Kind: manifest.Changed, Old: "1", New: "2"}}}
+		if p := c.pods[string(d.Tenant)+"/"+m.Name]; p != nil {
+			dry.Replaces = p.view.Revision
+		}
+		dry.Offer.Asset, dry.Offer.TotalPerHour = "EUR", "0.02"
+		return provider.Provisioned{Dry: dry}, nil
+	}
 	key := string(d.Tenant) + "/" + m.Name
 	p := c.pods[key]
 	if p == nil {
@@ -220,7 +229,7 @@ func (w *workshop) Build(ctx context.Context, r build.Request) (*build.Result, e
 			return nil, ctx.Err()
 		}
 	}
-	return &build.Result{Image: &oci.Image{}, Evidence: []string{"it is " + string(r.Runtime)}, Warnings: []string{"mind this"}}, fail
+	return &build.Result{Image: &oci.Image{Config: []byte("{}")}, Evidence: []string{"it is " + string(r.Runtime)}, Warnings: []string{"mind this"}}, fail
 }
 
 var imageID = "sha256:" + strings.Repeat("ab", 32)

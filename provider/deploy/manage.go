@@ -232,32 +232,6 @@ func (o *Orchestrator) DeleteApp(ctx context.Context, namespace, id string) erro
 	return nil
 }
 
-// Plan says what a request would change, and changes nothing. It builds the image
-// as the deployment would, so that what cannot be built is told.
-func (o *Orchestrator) Plan(ctx context.Context, r Request) (Plan, error) {
-	if r.Tree != nil {
-		defer func() { _ = r.Tree.Close() }() // what it leaves is swept
-	}
-	if err := r.check(); err != nil {
-		return Plan{}, err
-	}
-	d := newDeployment(Deployment{Namespace: r.Namespace, App: r.App, Environment: r.Environment})
-	plan := Plan{App: r.App, Environment: r.Environment, Operation: "update", Changes: []Change{}, Warnings: []string{}}
-	_, err := o.cfg.Pods.Status(ctx, tenantOf(r.Namespace), podName(r.App, r.Environment))
-	if status.CodeOf(err) == status.NotFound {
-		plan.Operation = "create"
-	} else if err != nil {
-		return Plan{}, err
-	}
-	built, done, err := o.built(ctx, d, r)
-	if err != nil {
-		return Plan{}, err
-	}
-	defer done()
-	plan.Entry.Reason, plan.Warnings = built.evidence, append(plan.Warnings, built.warnings...)
-	return plan, nil
-}
-
 // deploymentOf reads which deployment made a revision.
 func deploymentOf(source []byte) (origin, bool) {
 	var from origin

@@ -43,13 +43,18 @@ type Plan struct {
 	Changes          []Change `json:"changes"`
 	Warnings         []string `json:"warnings"`
 	Entry            Entry    `json:"entry"`
+	// Asset and PerHour are what it would cost; empty where the provider is free.
+	Asset   string `json:"asset,omitempty"`
+	PerHour string `json:"per_hour,omitempty"`
 }
 
 // Change is one field that a deployment would change; secret values are not shown.
 type Change struct {
 	Field string `json:"field"`
-	Old   string `json:"old,omitempty"`
-	New   string `json:"new,omitempty"`
+	// Kind is "added", "removed" or "changed".
+	Kind string `json:"kind"`
+	Old  string `json:"old,omitempty"`
+	New  string `json:"new,omitempty"`
 }
 
 // Page selects a part of a list, in the order of creation.

@@ -51,6 +51,8 @@ type plan struct {
 	Changes     []deploy.Change `json:"changes"`
 	Warnings    []string        `json:"warnings"`
 	Entry       deploy.Entry    `json:"entry"`
+	Asset       string          `json:"asset,omitempty"`
+	PerHour     string          `json:"per_hour,omitempty"`
 }
 
 func planView(p deploy.Plan) plan {
