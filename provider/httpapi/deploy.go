@@ -114,6 +114,9 @@ func (c *call) answer(d deploy.Deployment, p preference, media string, waits boo
 		return c.json(http.StatusAccepted, view(d))
 	case p.waits:
 		h.Set("Preference-Applied", "wait")
+		if p.wait == 0 && !d.Status.Ended() {
+			return c.json(http.StatusAccepted, view(d))
+		}
 		return c.outcome(d, p.wait)
 	case waits:
 		return c.outcome(d, 0)

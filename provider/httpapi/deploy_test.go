@@ -400,5 +400,7 @@ func TestRespondAsync(t *testing.T) {
 		t.Errorf("got %v %s", r.Header, r.body)
 	}
 	// A wait that ends before the deployment is no success, and no failure.
-	w.call("POST", "/deploy", form(asValue("manifest", site), asFile("files", "a", "a")), formType, "Prefer: wait=1").want(t, 202)
+	for _, wait := range []string{"0", "1"} {
+		w.call("POST", "/deploy", form(asValue("manifest", site), asFile("files", "a", "a")), formType, "Prefer: wait="+wait).want(t, 202)
+	}
 }
