@@ -28,8 +28,8 @@ func newBlocked() *blocked {
 }
 
 func (b *blocked) Read(p []byte) (int, error) {
-	// More than a client's buffer, so that it is sent.
-	if b.sent < 64<<10 {
+	// More than all buffers on the way: at its end the server is reading.
+	if b.sent < 4<<20 {
 		n := copy(p, strings.Repeat("x", 16<<10))
 		b.sent += n
 		return n, nil
