@@ -19,7 +19,7 @@ func TestDeploy(t *testing.T) {
 	o, stop := w.run()
 	app, err := o.CreateApp(t.Context(), deploy.App{Namespace: "team", Name: "shop", Env: map[string]string{"A": "app", "B": "app"}})
 	must(t, err)
-	d, err := o.Submit(t.Context(), w.site())
+	d, err := o.Submit(t.Context(), w.site(func(r *deploy.Request) { r.Warnings = []string{"of the form"} }))
 	must(t, err)
 	if d.Status != deploy.Pending || d.AppID != app.ID || d.ID == "" || d.CreatedBy != "token:ci" || d.Source.Type != "upload" {
 		t.Errorf("got %+v", d)
@@ -31,7 +31,7 @@ func TestDeploy(t *testing.T) {
 		Entry: deploy.Entry{Reason: []string{"it is static"}}, Results: []deploy.Result{{Name: "shop", Operation: "create", Status: "success"}},
 		URL: "http://shop-12345678.localhost:8081/", PreviewURL: "http://shop-team-" + d.ID[:8] + ".localhost:8081/",
 		Proof:    "http://shop-12345678.localhost:8081/.well-known/apocryph/attestation",
-		Warnings: []string{"mind this"}, PodID: string(provider.PodIDOf("ns:team", "shop")), CreatedBy: "token:ci", Created: d.Created, Updated: d.Updated,
+		Warnings: []string{"of the form", "mind this"}, PodID: string(provider.PodIDOf("ns:team", "shop")), CreatedBy: "token:ci", Created: d.Created, Updated: d.Updated,
 	}
 	if diff := cmp.Diff(want, d); diff != "" {
 		t.Error(diff)

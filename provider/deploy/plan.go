@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"apocryph/manifest"
 	"apocryph/proto/status"
@@ -53,7 +54,7 @@ func (o *Orchestrator) Plan(ctx context.Context, r Request) (Plan, error) {
 	}
 	plan := Plan{
 		App: r.App, Environment: r.Environment, Operation: "create", Changes: []Change{},
-		Warnings: append([]string{}, built.warnings...), Entry: Entry{Reason: built.evidence},
+		Warnings: slices.Concat([]string{}, r.Warnings, built.warnings), Entry: Entry{Reason: built.evidence},
 	}
 	if got.Dry == nil {
 		return plan, nil

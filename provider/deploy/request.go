@@ -33,7 +33,10 @@ type Request struct {
 	// RequestID makes a repeat harmless.
 	RequestID     [16]byte
 	ClaimedCommit string
-	DryRun        bool
+	// Warnings are what the front door has to say of the request.
+	Warnings []string
+	// DryRun asks for Plan in place of Submit.
+	DryRun bool
 }
 
 // Plan is the answer to a dry run: nothing was changed.

@@ -73,7 +73,7 @@ func (o *Orchestrator) submit(ctx context.Context, r Request, work func(context.
 	d := newDeployment(Deployment{
 		ID: newID(), Namespace: app.Namespace, App: app.Name, AppID: app.ID, Environment: r.Environment,
 		Status: Pending, ArtifactID: r.ArtifactID, ProcessType: r.Runtime, CreatedBy: r.By, Created: now, Updated: now,
-		Source: Source{Type: "upload", ClaimedCommit: r.ClaimedCommit}, Results: []Result{}, Warnings: []string{},
+		Source: Source{Type: "upload", ClaimedCommit: r.ClaimedCommit}, Results: []Result{}, Warnings: append([]string{}, r.Warnings...),
 	})
 	switch {
 	case r.ArtifactID != "":
