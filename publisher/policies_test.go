@@ -91,6 +91,10 @@ func TestPolicySignatures(t *testing.T) {
 	edited.File = append(slices.Clone(edited.File), '\n')
 	refused(t, w.deployUnder(edited, p), status.Untrusted, policy.ReasonSignature)
 	must(t, w.deployUnder(signed(3, key), p))
+	// What it was deployed under last decides again without its signature.
+	last, err := w.service().LastPolicy(t.Context(), "app")
+	must(t, err)
+	must(t, w.service().CheckPolicy(t.Context(), "app", last))
 	// A user names another key; the older version stays refused.
 	replaced := signed(4, other)
 	replaced.Key = other.Public().(ed25519.PublicKey)
