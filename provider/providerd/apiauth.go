@@ -74,6 +74,6 @@ func (a APIAuth) config() (auth.Config, error) {
 // authenticator tells callers of the API apart.
 func (n *Node) authenticator(db *store.DB) (*auth.Authenticator, error) {
 	cfg := n.set.apiAuth
-	cfg.Tokens, cfg.Now, cfg.Logger = tokens{db.Documents("token")}, n.set.Now, n.log
+	cfg.Tokens, cfg.Now, cfg.Logger = &tokens{docs: db.Documents("token")}, n.set.Now, n.log
 	return auth.New(cfg)
 }

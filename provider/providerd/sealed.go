@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"apocryph/provider/artifacts"
-	"apocryph/provider/auth"
 	"apocryph/provider/store"
 )
 
@@ -70,30 +69,6 @@ func (r artifactRecords) Artifacts(ctx context.Context) ([]artifacts.Artifact, e
 
 func (r artifactRecords) DeleteArtifact(ctx context.Context, id string) error {
 	return r.docs.Delete(ctx, id)
-}
-
-// tokens keeps local tokens.
-type tokens struct{ docs store.Documents }
-
-func (t tokens) SaveToken(ctx context.Context, v auth.Token) error {
-	return putJSON(ctx, t.docs, v.ID, v)
-}
-
-func (t tokens) DeleteToken(ctx context.Context, id string) error { return t.docs.Delete(ctx, id) }
-
-func (t tokens) Tokens(ctx context.Context) ([]auth.Token, error) {
-	return allJSON[auth.Token](ctx, t.docs)
-}
-
-func (t tokens) TokenByHash(ctx context.Context, hash [32]byte) (auth.Token, bool, error) {
-	all, err := t.Tokens(ctx)
-	for _, v := range all {
-		// Both are hashes: how long the comparison takes tells nothing of the secret.
-		if v.Hash == hash {
-			return v, true, err
-		}
-	}
-	return auth.Token{}, false, err
 }
 
 func putJSON(ctx context.Context, docs store.Documents, name string, v any) error {
