@@ -24,6 +24,7 @@ type bench struct {
 	big   int // MiB of the image that is fetched
 	cold  int // MiB of the image that is deployed cold
 	huge  int // MiB of the image that memory is measured with
+	large int // MiB of the artifact that is uploaded
 	table table
 	// timings is how many began, disturbed how many of them on a busy machine.
 	timings, disturbed int
@@ -43,6 +44,11 @@ var groups = []group{
 	{"attest", (*bench).attest},
 	{"verify", (*bench).verify},
 	{"flood", (*bench).flood},
+	{"upload", (*bench).uploads},
+	{"direct", (*bench).direct},
+	{"slow", (*bench).slow},
+	{"reads", (*bench).reads},
+	{"updates", (*bench).updates},
 	{"size", (*bench).size},
 	{"memory", (*bench).memory},
 }
@@ -75,6 +81,7 @@ func run(ctx context.Context) (err error) {
 	flag.IntVar(&b.big, "mb", 512, "MiB of the image that is fetched")
 	flag.IntVar(&b.cold, "cold-mb", 100, "MiB of the image that is deployed cold")
 	flag.IntVar(&b.huge, "memory-mb", 2048, "MiB of the image that memory is measured with")
+	flag.IntVar(&b.large, "upload-mb", 1024, "MiB of the artifact that is uploaded")
 	flag.StringVar(&b.bin, "bin", "bin", "where the two programs are")
 	scratch := flag.String("dir", "", "scratch directory on the disk to measure (default: a temporary one)")
 	flag.Parse()
