@@ -92,6 +92,7 @@ func (c *call) upload(most int64) (in *inflow, leave func(), err error) {
 	}
 	leave, err = c.api.uploads.enter(c.caller.Subject)
 	if err != nil {
+		c.hangUp()
 		return nil, nil, err
 	}
 	var body io.Reader = c.r.Body
@@ -100,6 +101,16 @@ func (c *call) upload(most int64) (in *inflow, leave func(), err error) {
 	}
 	l := c.api.limits
 	return &inflow{body: body, rc: http.NewResponseController(c.w.ResponseWriter), rate: l.MinRate, stall: l.Stall, start: time.Now()}, leave, nil
+}
+
+// hangUp ends the connection after the answer. To keep it, net/http would first
+// read what is left of a short body, and tell a slow caller only then.
+func (c *call) hangUp() {
+	if c.r.ProtoMajor == 1 {
+		c.w.Header().Set("Connection", "close")
+	}
+	// Not every connection has deadlines, a test's recorder for one.
+	_ = http.NewResponseController(c.w.ResponseWriter).SetReadDeadline(time.Now().Add(lingerTimeout))
 }
 
 func (f *inflow) Read(p []byte) (int, error) {

@@ -16,6 +16,9 @@ const (
 	// writeTimeout is for one write to a caller that does not read.
 	writeTimeout = 30 * time.Second
 	idleTimeout  = time.Minute
+	// lingerTimeout is how long a caller whose upload is refused at once may go on
+	// sending: long enough to read the answer, for a reset would take it away.
+	lingerTimeout = time.Second
 	// maxJSON bounds a JSON body, which is held in memory.
 	maxJSON = 1 << 20
 	// maxManifest bounds the manifest of a deploy, in either form.

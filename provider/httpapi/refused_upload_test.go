@@ -1,0 +1,58 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"apocryph/provider/httpapi"
+)
+
+// TestSlowUploadIsRefusedAtOnce: who finds no room is told before the body is
+// here, also where it is so short that net/http would read it to its end.
+func TestSlowUploadIsRefusedAtOnce(t *testing.T) {
+	w := newWorld(t, func(c *httpapi.Config) { c.Limits.Uploads = 4 })
+	token := w.token("deploy:default")
+	// send begins a deploy of so many bytes and returns what answers.
+	send := func(size int, header string) *bufio.Reader {
+		t.Helper()
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", w.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		// Far below the time that a body may take.
+		if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		_, err = fmt.Fprintf(conn, "POST /deploy HTTP/1.1\r\nHost: p\r\n%s\r\n"+
+			"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: %d\r\n%s\r\n", token, size, header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bufio.NewReader(conn)
+	}
+	// The first is received: this says so.
+	if line, err := send(1000, "Expect: 100-continue\r\n").ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+		t.Fatalf("got %q, %v", line, err)
+	}
+	for _, size := range []int{100, 64 << 10, 1 << 30} {
+		res, err := http.ReadResponse(send(size, ""), nil)
+		if err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		if _, err := io.Copy(io.Discard, res.Body); err != nil {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !res.Close {
+			t.Errorf("%d bytes: got %s %v", size, res.Status, res.Header)
+		}
+		if err := res.Body.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
