@@ -83,7 +83,7 @@ func (f *form) read(c *call, r *multipart.Reader) error {
 			return refusedPart(part.FormName(), fmt.Sprintf("part %d", n+1), fmt.Sprintf("at most %d parts", c.api.limits.Parts))
 		}
 		sum := sha256.New()
-		if err := f.part(c, part, io.TeeReader(part, sum)); err != nil {
+		if err := f.part(c, part, io.TeeReader(framed{part}, sum)); err != nil {
 			return err
 		}
 		addPart(total, part, sum)
@@ -139,6 +139,18 @@ func refusedPart(name, got, want string) error {
 		name = "(without a name)"
 	}
 	return status.Invalid("deploy.part", "the form", []status.Fault{{Field: brief(name), Got: got, Want: want}})
+}
+
+// framed is a part of a form: where the body ends within it, that is the form's
+// fault, and not that of what reads the part.
+type framed struct{ part *multipart.Part }
+
+func (f framed) Read(p []byte) (int, error) {
+	n, err := f.part.Read(p)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = malformed(err)
+	}
+	return n, err
 }
 
 // malformed is a form that is none.

@@ -56,3 +56,12 @@ func TestSlowUploadIsRefusedAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestFormThatEndsEarly: a body of the length that it says, but without the form's
+// end, is the caller's fault.
+func TestFormThatEndsEarly(t *testing.T) {
+	w := newWorld(t)
+	for _, part := range []string{"name=\"manifest\"", "name=\"files\"; filename=\"a\""} {
+		w.call("POST", "/deploy", "--x\r\nContent-Disposition: form-data; "+part+"\r\n\r\ntext", "Content-Type: multipart/form-data; boundary=x").problem(t, 400, "deploy.form")
+	}
+}
