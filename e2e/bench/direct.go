@@ -63,7 +63,10 @@ func form(name string, files map[string][]byte) (media string, body []byte, err 
 			_, err = part.Write(packed.Bytes())
 		}
 	}
-	return w.FormDataContentType(), all.Bytes(), errors.Join(err, w.Close())
+	if err := errors.Join(err, w.Close()); err != nil {
+		return "", nil, err
+	}
+	return w.FormDataContentType(), all.Bytes(), nil
 }
 
 // siteImage is the image that the provider makes of a site, by the same program,

@@ -35,7 +35,7 @@ type crawl struct {
 	// answer that is none of success, other is by status.
 	refused, ended int
 	other          map[string]int
-	// open have sent something and had no answer for two of their pauses, most is the most at once.
+	// open had no answer for two of their pauses, most is how many were so at once.
 	open, most int
 	// waited is how long a refusal took.
 	waited sample

@@ -56,6 +56,7 @@ func (b *bench) updates(ctx context.Context) (err error) {
 	if err := d.update(ctx, app.ID, id, 0); err != nil {
 		return err
 	}
+	b.settle(ctx)
 	asking, stop := context.WithCancel(ctx)
 	defer stop()
 	load := d.load(asking, "web-default.localhost")
