@@ -120,6 +120,8 @@ func (f *inflow) Read(p []byte) (int, error) {
 	now := time.Now()
 	if took := now.Sub(f.start); took > f.stall && f.bytes < int64(took.Seconds())*f.rate {
 		f.err = tooSlow()
+		// net/http reads on before it answers, as hangUp says.
+		_ = f.rc.SetReadDeadline(now.Add(lingerTimeout))
 		return 0, f.err
 	}
 	if f.dead.Sub(now) < f.stall/2 {
