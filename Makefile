@@ -61,7 +61,7 @@ e2e-boot: build ## boot a virtual machine with cgroup v2 and a TPM, and deploy i
 	e2e/boot/run.sh bin/provider bin/publisher
 
 bench: build ## measure, each figure beside its yardstick in the same run
-	@.ci/bootstrap run
+	@.ci/bootstrap run bench
 	e2e/bench.sh
 
 fuzz: ## fuzz every parser, FUZZTIME each (default 60s)

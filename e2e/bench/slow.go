@@ -89,7 +89,7 @@ func (b *bench) slow(ctx context.Context) (err error) {
 	}
 	count(name+": refused with a time to come back", c.refused)
 	count("the same: ended for being slow", c.ended)
-	count("the same: received at once, at most", c.most)
+	count("the same: open without an answer for 2 s, at most", c.most)
 	if len(c.waited) > 0 {
 		b.table.add(row{measure: "the same: until a refusal", ours: c.waited.times(1000), yardstick: "-", unit: "ms"})
 	}
