@@ -39,7 +39,7 @@ var layers = map[string]int{
 	"provider/store": 7, "provider/ingress": 7, "provider/vault": 7, "provider/peerapi": 7, "provider/deploy": 7, "provider/httpapi": 8,
 	"provider/measure": 7, "provider/certs": 7, "provider/certs/acmetest": 1,
 	"provider/build": 6, "provider/build/static": 1, "provider/build/static/apocryph-static": 2,
-	"publisher/images": 7, "publisher/state": 7, "publisher/peerclient": 7,
+	"publisher/images": 7, "publisher/state": 7, "publisher/peerclient": 7, "publisher/httpclient": 7,
 	"provider/providerd": 9, "publisher/publisherd": 8,
 	"cmd/internal/cli": 9,
 	"cmd/provider":     10, "cmd/publisher": 10, "e2e/sample": 10, "e2e/debian/layout": 10, "e2e/bench": 11, "e2e/sample/app": 10, "provider/runtimetest/probe": 7, "provider/runtimetest/script": 1,
