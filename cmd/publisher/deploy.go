@@ -20,6 +20,7 @@ type deployOptions struct {
 	provider, policy, policyKey, platform, payment string
 	timeout                                        time.Duration
 	dryRun                                         bool
+	api                                            apiOptions
 }
 
 func newDeploy(g *globals) *cobra.Command {
@@ -39,12 +40,18 @@ With --tee this machine proves itself to a provider that demands it.
 With --dry-run nothing is deployed: the provider is attested and asked what would
 change and what it costs. Manifest and secrets are sealed to the attested key for
 that, and are not kept; values of environment variables and secrets are never
-shown. No image is encrypted or uploaded.`,
+shown. No image is encrypted or uploaded.
+
+With --api it goes to a provider that you trust, over its HTTP API, as one
+container: nothing is attested, and nothing is sealed to an attested key. The
+token is what login stored for the address, or APOCRYPH_API_TOKEN.`,
 		Example: `  publisher deploy app.yaml --policy policy.yaml
   publisher deploy app.yaml --provider /ip4/192.0.2.7/tcp/4021/p2p/12D3KooW… --policy policy.yaml
   publisher deploy app.yaml --policy policy.yaml --policy-key ed25519:9f3c…
   publisher deploy app.yaml --policy policy.yaml --tee tpm2
   publisher deploy app.yaml --policy policy.yaml --dry-run
+  publisher deploy app.yaml --api https://api.apps.example.org --namespace team
+  publisher deploy app.yaml --api unix:/var/lib/apocryph/api.sock
   publisher deploy app.yaml --json --timeout 2m`,
 		ValidArgsFunction: cli.YAMLFiles,
 	}
@@ -57,7 +64,11 @@ shown. No image is encrypted or uploaded.`,
 	f.StringVar(&o.payment, "payment", "none", "payment `SCHEME`; only none can be paid with in this version")
 	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "give up after this `DURATION`")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only show what would change and what it costs")
+	o.api.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := o.api.check(cmd); err != nil {
+			return err
+		}
 		if o.timeout <= 0 {
 			return cli.Usage(cmd, "--timeout is %s, want a duration above 0", o.timeout)
 		}
@@ -68,6 +79,9 @@ shown. No image is encrypted or uploaded.`,
 				WithHint("choose a provider that is free: `publisher providers --max-price 0`")
 		default:
 			return cli.Usage(cmd, "--payment is %q, want none or evm-channel", o.payment)
+		}
+		if o.api.address != "" {
+			return g.deployAPI(cmd.Context(), o, args[0])
 		}
 		return g.deploy(cmd.Context(), o, args[0])
 	}

@@ -190,7 +190,7 @@ func (c *Client) refusal(resp *http.Response) error {
 	}
 	err := problem.Read(resp)
 	var e *status.Error
-	if errors.As(err, &e) && e.Code == status.Unauthenticated && e.Hint == "" {
+	if errors.As(err, &e) && e.Code == status.Unauthenticated && c.token == "" {
 		return e.WithHint("`publisher login %s --token-stdin` stores a token", c.name)
 	}
 	return err
