@@ -75,6 +75,13 @@ func classify(err error) (*status.Error, int) {
 	}
 }
 
+// elsewhere are the classes that a server may answer with another status than
+// that of codes: an app is behind it, and what it lacks may come back.
+var elsewhere = map[int]status.Code{
+	http.StatusBadGateway:         status.AppFailed,
+	http.StatusServiceUnavailable: status.ResourceExhausted,
+}
+
 // codeOf is the class of an answer that does not name one.
 func codeOf(httpStatus int) status.Code {
 	switch httpStatus {
@@ -109,7 +116,7 @@ func codeNamed(name string, httpStatus int) status.Code {
 		if code.String() != name {
 			continue
 		}
-		if row.http == httpStatus || code == status.InvalidArgument && codeOf(httpStatus) == code {
+		if row.http == httpStatus || elsewhere[httpStatus] == code || code == status.InvalidArgument && codeOf(httpStatus) == code {
 			return code
 		}
 	}
