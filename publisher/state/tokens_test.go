@@ -51,10 +51,12 @@ func TestTokens(t *testing.T) {
 
 func TestTokenRefused(t *testing.T) {
 	for name, spoil := range map[string]func(s *State, path string) error{
-		"others can read it":  func(_ *State, path string) error { return os.Chmod(path, 0o640) },
-		"damaged":             func(_ *State, path string) error { return os.WriteFile(path, []byte("{"), 0o600) },
-		"of a newer program":  func(_ *State, path string) error { return os.WriteFile(path, []byte(`{"version":2}`), 0o600) },
-		"for another address": func(s *State, path string) error { return s.writeJSON(path, tokenFile{1, "https://other.example", "word"}) },
+		"others can read it": func(_ *State, path string) error { return os.Chmod(path, 0o640) },
+		"damaged":            func(_ *State, path string) error { return os.WriteFile(path, []byte("{"), 0o600) },
+		"of a newer program": func(_ *State, path string) error { return os.WriteFile(path, []byte(`{"version":2}`), 0o600) },
+		"for another address": func(s *State, path string) error {
+			return s.writeJSON(path, tokenFile{1, "https://other.example", "word"})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := Open(t.TempDir())

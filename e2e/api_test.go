@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"apocryph/e2e/harness"
+)
+
+// TestDeployByAPI deploys the same manifest to a provider that is trusted: by its
+// socket, then by TCP with a token, which is good for one namespace.
+func TestDeployByAPI(t *testing.T) {
+	w := harness.New(t)
+	p := w.Provider("provider")
+	pub := w.Publisher("publisher")
+	file := w.Write("app.yaml", direct(t, w, "hello one", "health: {http: /}"))
+	socket, tcp := "unix:"+p.Info.APISocket, "http://"+p.Info.API
+	t.Cleanup(func() { deleteDirect(t, p) })
+
+	r := pub.Must("deploy", file, "--api", socket, "--json")
+	res := r.Object(t)
+	for _, field := range []string{"event", "app", "pod_id", "revision", "deployment_id", "images", "manifest_digest", "url", "preview_url"} {
+		if res[field] == nil || res[field] == "" {
+			t.Errorf("the result lacks %s: %v", field, res)
+		}
+	}
+	if res["verdict"] != "not attested" || res["namespace"] != "default" || !strings.Contains(r.Stderr, "trusted, not proven") {
+		t.Errorf("the result: %v\n%s", res, r.Stderr)
+	}
+	address := res["url"].(string)
+	if code, body := get(t, address, p.Info.Ingress); code != 200 || !strings.HasPrefix(body, "hello one") {
+		t.Fatalf("the app answers %d %q", code, body)
+	}
+
+	w.Write("app.yaml", direct(t, w, "hello two", "health: {http: /}"))
+	if out := pub.Must("deploy", file, "--api", socket, "--dry-run"); !strings.HasPrefix(out.Stdout, "update hello in production") {
+		t.Errorf("the dry run: %q", out.Stdout)
+	}
+	if got := pub.Must("deploy", file, "--api", socket); got.Last() != address {
+		t.Errorf("the update is at %s, want %s", got.Last(), address)
+	}
+	answers(t, p, address, "hello two")
+
+	// An app that does not come up ends with its last lines, and what ran goes on.
+	w.Write("app.yaml", direct(t, w, "hello three", `command: ["/nonexistent"]`))
+	pub.Fails(19, []string{"/nonexistent"}, "deploy", file, "--api", socket)
+	answers(t, p, address, "hello two")
+
+	w.Write("app.yaml", direct(t, w, "hello team", "health: {http: /}"))
+	pub.Fails(11, []string{"publisher login " + tcp}, "deploy", file, "--api", tcp)
+	pub.Fails(11, []string{"checking the token"}, "login", tcp, "--token-file", w.Write("wrong", "apo_wrong\n"))
+	pub.Must("login", tcp, "--token-file", w.Write("token", token(t, p, w, "deploy:team")))
+	team := pub.Must("deploy", file, "--api", tcp, "--json").Object(t)
+	if team["namespace"] != "team" || team["url"] == address {
+		t.Errorf("with the token of team: %v", team)
+	}
+	answers(t, p, team["url"].(string), "hello team")
+	pub.Fails(11, []string{"deploy:default"}, "deploy", file, "--api", tcp, "--namespace", "default")
+	answers(t, p, address, "hello two")
+	pub.Must("logout", tcp)
+	pub.Fails(11, nil, "deploy", file, "--api", tcp)
+}
+
+// direct is a manifest whose image is an archive.
+func direct(t *testing.T, w *harness.World, greeting, line string) string {
+	t.Helper()
+	archive := w.Path("app.tar")
+	if _, err := os.Stat(archive); err != nil {
+		if out, err := exec.Command("tar", "-C", w.Image(0, 1), "-cf", archive, ".").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	return strings.Replace(app("hello", "x", "env: {GREETING: "+greeting+"}", line), "oci:x", "oci-archive:app.tar", 1)
+}
+
+// token is one that the provider's program makes.
+func token(t *testing.T, p *harness.Provider, w *harness.World, scope string) string {
+	t.Helper()
+	out, err := w.ProviderCmd("token", "create", "--data-dir", p.Dir, "--name", "test", "--scope", scope, "--expires", "1h").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// deleteDirect deletes every app that was deployed by the API.
+func deleteDirect(t *testing.T, p *harness.Provider) {
+	t.Helper()
+	c := harness.Socket(p.Info.APISocket)
+	defer c.CloseIdleConnections()
+	for _, ns := range []string{"default", "team"} {
+		var app struct {
+			ID string `json:"id"`
+		}
+		if code := harness.JSON(t, c, http.MethodGet, "/api/v1/apps/"+ns+"/hello", &app); code != http.StatusOK {
+			t.Errorf("%s: the app is answered by %d", ns, code)
+			continue
+		}
+		if code := harness.JSON(t, c, http.MethodDelete, "/api/v1/apps/"+app.ID, nil); code != http.StatusNoContent {
+			t.Errorf("%s: deleting is answered by %d", ns, code)
+		}
+	}
+}
