@@ -32,12 +32,13 @@ func addAPICA(cmd *cobra.Command, ca *string) {
 	cmd.Flags().StringVar(ca, "api-ca", "", "trust the certificates in `FILE` for the API, PEM, instead of the system's")
 }
 
-// check refuses flags that have no effect together.
+// check refuses flags that have no effect together. A policy is not dropped in
+// silence, wherever it and the API come from.
 func (o *apiOptions) check(cmd *cobra.Command) error {
 	with, without := []string{"provider", "policy", "policy-key", "tee", "payment"}, []string{"api-ca", "namespace", "environment"}
 	if o.address != "" {
 		for _, name := range with {
-			if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
+			if f := cmd.Flags().Lookup(name); f != nil && f.Value.String() != f.DefValue {
 				return cli.Usage(cmd, "--%s has no effect with --api: nobody is attested or chosen", name)
 			}
 		}

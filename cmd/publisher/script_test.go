@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"publisher": 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
-		Setup: func(env *testscript.Env) error { return errors.Join(endpoints(env), policies(env)) },
+		Setup: func(env *testscript.Env) error { return errors.Join(endpoints(env), policies(env), directAPI(env)) },
 		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "objects": objects},
 	})
 }
