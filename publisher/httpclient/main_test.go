@@ -65,6 +65,8 @@ func (a *api) received(r *http.Request) {
 		a.t.Error(err)
 		return
 	}
+	// Only behind the body's end does a server notice that its caller has left.
+	defer func() { _, _ = io.Copy(io.Discard, r.Body) }()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c := &a.calls[len(a.calls)-1]
