@@ -20,6 +20,9 @@ type GivenPolicy struct {
 	// Key is who must have signed it, by the user's word; nil where the user named
 	// nobody.
 	Key ed25519.PublicKey
+	// remembered is set for the file of the last deploy, which was checked then: its
+	// signature is not kept.
+	remembered bool
 }
 
 // UsedPolicy is the newest policy that was used for something.
@@ -84,8 +87,7 @@ func CheckPolicy(ctx context.Context, before Policies, app string, g GivenPolicy
 		if err != nil {
 			return fmt.Errorf("looking for earlier policies: %w", err)
 		}
-		// The very file that was used was checked then; its signature is not kept.
-		if g.Key == nil && used.Key != nil && !bytes.Equal(g.File, used.File) {
+		if g.Key == nil && used.Key != nil && !(g.remembered && bytes.Equal(g.File, used.File)) {
 			if err := policy.Refusal(policy.CheckSignature(g.File, g.Signature, used.Key)); err != nil {
 				return err
 			}
@@ -134,5 +136,5 @@ func (s *Service) LastPolicy(ctx context.Context, app string) (GivenPolicy, erro
 		return GivenPolicy{Policy: policy.Builtin()}, nil
 	}
 	p, err := policy.Parse(used.File)
-	return GivenPolicy{Policy: p, File: used.File}, err
+	return GivenPolicy{Policy: p, File: used.File, remembered: true}, err
 }
