@@ -64,6 +64,10 @@ bench: build ## measure, each figure beside its yardstick in the same run
 	@.ci/bootstrap run bench
 	e2e/bench.sh
 
+contract: build ## hold the HTTP API against its OpenAPI document with foreign tools (npm packages)
+	@.ci/bootstrap run
+	.ci/contract bin/provider
+
 fuzz: ## fuzz every parser, FUZZTIME each (default 60s)
 	.ci/fuzz $(FUZZTIME)
 
@@ -80,4 +84,4 @@ proto-check:
 clean: ## remove what was built
 	rm -rf bin $(RUNC) $(ATTENDANT) $(STATIC)
 
-.PHONY: e2e-boot help bootstrap bootstrap-build build install demo check test bench fuzz fmt proto proto-check clean
+.PHONY: contract e2e-boot help bootstrap bootstrap-build build install demo check test bench fuzz fmt proto proto-check clean
