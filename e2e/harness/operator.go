@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
@@ -33,6 +34,9 @@ func (w *World) Shell(dir, script string, vars ...string) string {
 	}
 	return string(out)
 }
+
+// Programs is the directory with the programs, provider and publisher.
+func (w *World) Programs() string { return filepath.Dir(w.providerBin) }
 
 // App builds the sample app as a program of its own.
 func (w *World) App() string {
