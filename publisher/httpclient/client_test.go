@@ -77,11 +77,11 @@ func TestCheck(t *testing.T) {
 		"another bad request": {problemOf(400, "invalid_argument", "api.query"), status.InvalidArgument},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a.t, a.calls, a.next = t, nil, []http.HandlerFunc{tt.h, tt.h}
+			a.reset(t, []http.HandlerFunc{tt.h, tt.h})
 			if err := a.client(t).Check(t.Context()); status.CodeOf(err) != tt.want {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
-			if c := a.calls[0]; len(a.calls) != 1 || c.auth != "Bearer apo_secret" || c.path != "/api/v1/apps?page_size=1" {
+			if c := a.seen()[0]; len(a.seen()) != 1 || c.auth != "Bearer apo_secret" || c.path != "/api/v1/apps?page_size=1" {
 				t.Errorf("asked by %+v", c)
 			}
 		})

@@ -28,7 +28,7 @@ func TestDeploy(t *testing.T) {
 	if o.kinds != "upload status progress log result" {
 		t.Errorf("events: %s", o.kinds)
 	}
-	c := a.calls[0]
+	c := a.seen()[0]
 	if c.manifest != `{"name":"shop"}` || c.files != "image.tar=bytes" || c.auth != "Bearer apo_secret" || len(c.key) != 32 || c.path != "/deploy" {
 		t.Errorf("sent %+v", c)
 	}
@@ -50,7 +50,7 @@ func TestResumed(t *testing.T) {
 		t.Errorf("%v, events: %s", o.err, o.kinds)
 	}
 	var last []string
-	for _, c := range a.calls[1:] {
+	for _, c := range a.seen()[1:] {
 		if c.path != "/api/v1/deployments/"+deploymentID+"/events" || c.auth == "" {
 			t.Errorf("resumed by %+v", c)
 		}
@@ -72,11 +72,11 @@ func TestRepeated(t *testing.T) {
 		a.events(1, statusEvent("succeeded")),
 	}
 	o := deploy(t, a.client(t), sample())
-	if o.err != nil || len(a.calls) != 4 {
-		t.Fatalf("%v after %d calls", o.err, len(a.calls))
+	if o.err != nil || len(a.seen()) != 4 {
+		t.Fatalf("%v after %d calls", o.err, len(a.seen()))
 	}
-	if k := a.calls[0].key; k == "" || k != a.calls[1].key || k != a.calls[2].key || a.calls[3].key != "" {
-		t.Errorf("keys: %+v", a.calls)
+	if k := a.seen()[0].key; k == "" || k != a.seen()[1].key || k != a.seen()[2].key || a.seen()[3].key != "" {
+		t.Errorf("keys: %+v", a.seen())
 	}
 }
 
@@ -134,11 +134,11 @@ func TestFailures(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			a.t, a.calls, a.next = t, nil, tt.calls
+			a.reset(t, tt.calls)
 			e := deploy(t, a.client(t), sample())
 			err := e.refused(t, tt.code, tt.reason)
-			if status.ExitCode(e.err) != tt.exit || len(a.calls) != len(tt.calls) {
-				t.Errorf("exit %d after %d calls, want %d after %d", status.ExitCode(e.err), len(a.calls), tt.exit, len(tt.calls))
+			if status.ExitCode(e.err) != tt.exit || len(a.seen()) != len(tt.calls) {
+				t.Errorf("exit %d after %d calls, want %d after %d", status.ExitCode(e.err), len(a.seen()), tt.exit, len(tt.calls))
 			}
 			if strings.Contains(err.Error()+err.Hint, "apo_secret") {
 				t.Errorf("the token is in %v", err)
@@ -183,7 +183,7 @@ func TestPlan(t *testing.T) {
 	a := play(t)
 	a.next = []http.HandlerFunc{answer(200, "application/json", `{"app":"shop","operation":"update","changes":[{"field":"env.A","new":"set"}]}`)}
 	p, err := a.client(t).Plan(t.Context(), sample(), func(Event) {})
-	if err != nil || p.Operation != "update" || len(p.Changes) != 1 || a.calls[0].path != "/deploy?dry_run=true" || a.calls[0].key != "" {
-		t.Errorf("got %+v, %v by %+v", p, err, a.calls)
+	if err != nil || p.Operation != "update" || len(p.Changes) != 1 || a.seen()[0].path != "/deploy?dry_run=true" || a.seen()[0].key != "" {
+		t.Errorf("got %+v, %v by %+v", p, err, a.seen())
 	}
 }

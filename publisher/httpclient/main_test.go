@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,13 +50,27 @@ func play(t *testing.T, handlers ...http.HandlerFunc) *api {
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	a.calls = append(a.calls, call{method: r.Method, path: r.URL.RequestURI(), key: r.Header.Get("Idempotency-Key"), last: r.Header.Get("Last-Event-ID"), auth: r.Header.Get("Authorization")})
-	n := len(a.calls) - 1
+	n, next, t := len(a.calls)-1, a.next, a.t
 	a.mu.Unlock()
-	if n >= len(a.next) {
-		a.t.Errorf("a call too many: %s %s", r.Method, r.URL)
+	if n >= len(next) {
+		t.Errorf("a call too many: %s %s", r.Method, r.URL)
 		return
 	}
-	a.next[n](w, r)
+	next[n](w, r)
+}
+
+// reset makes it another test's.
+func (a *api) reset(t *testing.T, next []http.HandlerFunc) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.t, a.calls, a.next = t, nil, next
+}
+
+// seen are the calls so far.
+func (a *api) seen() []call {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.calls)
 }
 
 // received reads the form of the latest call.
