@@ -8,7 +8,7 @@ LDFLAGS := -s -w -X apocryph/cmd/internal/cli.version=$(VERSION)
 RUNC    := provider/containerd/runc/runc.zst
 ATTENDANT := provider/containerd/attendant/attendant.zst
 STATIC  := provider/build/static/static.zst
-GOTEST  := go test -race -shuffle=on -timeout 20m
+GOTEST  := go test -race -shuffle=on -timeout 30m
 FUZZTIME ?= 60s
 
 help: ## list the targets

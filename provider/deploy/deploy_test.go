@@ -286,6 +286,34 @@ func TestAgain(t *testing.T) {
 	refused(t, o.DeleteApp(t.Context(), "team", one.AppID), status.NotFound, "app.unknown")
 }
 
+// TestImageArchive takes an archive of an image as curl sends it, which is unpacked
+// on its way in, and as one file within another archive.
+func TestImageArchive(t *testing.T) {
+	w := newWorld(t)
+	o, _ := w.run()
+	image := func(r *deploy.Request) {
+		r.Runtime = "image"
+		for _, name := range []string{"oci-layout", "index.json", "manifest.json"} {
+			_, err := r.Tree.Add(t.Context(), name, strings.NewReader("{}"))
+			must(t, err)
+		}
+	}
+	d, err := o.Submit(t.Context(), w.site(image))
+	must(t, err)
+	if d, _ = ended(t, o, d.ID); d.Status != deploy.Succeeded {
+		t.Fatalf("got %+v, %+v", d, d.Failure)
+	}
+	if got := w.shop.archives; len(got) != 1 || !slices.Equal(got[0], []string{"index.html", "index.json", "manifest.json", "oci-layout"}) {
+		t.Errorf("the builder read %q", got)
+	}
+	d, err = o.Submit(t.Context(), w.site(func(r *deploy.Request) { r.Runtime = "image" }))
+	must(t, err)
+	if d, _ = ended(t, o, d.ID); d.Status != deploy.Succeeded || w.shop.built[1].ArchiveSize != int64(len("<h1>hello</h1>")) {
+		t.Errorf("got %+v, %+v", d, w.shop.built[1])
+	}
+	w.nothingLeft()
+}
+
 // TestArtifactsInUse are held while what was made of them runs.
 func TestArtifactsInUse(t *testing.T) {
 	w := newWorld(t)

@@ -1,10 +1,12 @@
 package deploy_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -208,19 +210,33 @@ func (c *core) order(namespace, name string) *manifest.Manifest {
 
 // workshop is a Builder, an Importer, a Keeper, Artifacts and Aliases.
 type workshop struct {
-	mu      sync.Mutex
-	built   []build.Request
-	fail    error
-	gate    chan struct{}
-	kept    map[provider.InstanceID]bool
-	aliases map[string]provider.Alias
-	held    map[string]string
+	mu    sync.Mutex
+	built []build.Request
+	// archives are the names in those that were tar files.
+	archives [][]string
+	fail     error
+	gate     chan struct{}
+	kept     map[provider.InstanceID]bool
+	aliases  map[string]provider.Alias
+	held     map[string]string
 }
 
 func (w *workshop) Build(ctx context.Context, r build.Request) (*build.Result, error) {
 	w.mu.Lock()
 	gate, fail := w.gate, w.fail
 	w.built = append(w.built, r)
+	if r.Archive != nil {
+		var names []string
+		tr := tar.NewReader(io.NewSectionReader(r.Archive, 0, r.ArchiveSize))
+		for h, err := tr.Next(); err == nil; h, err = tr.Next() {
+			if h.Typeflag == tar.TypeReg {
+				names = append(names, h.Name)
+			}
+		}
+		if names != nil {
+			w.archives = append(w.archives, names)
+		}
+	}
 	w.mu.Unlock()
 	if gate != nil {
 		select {

@@ -116,7 +116,7 @@ func (o *Orchestrator) input(ctx context.Context, d *deployment, r Request, clos
 		return out, req, err
 	}
 	if req.Runtime == build.Image {
-		f, size, err := onlyFile(tree.FS())
+		f, size, err := o.archive(tree.FS())
 		if err != nil {
 			return out, req, err
 		}

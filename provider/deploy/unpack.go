@@ -1,10 +1,13 @@
 package deploy
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"os"
 
 	"apocryph/proto/status"
 	"apocryph/provider/source"
@@ -26,6 +29,39 @@ func (o *Orchestrator) unpack(ctx context.Context, content Content) (*source.Tre
 type file interface {
 	io.ReaderAt
 	io.Closer
+}
+
+// archive is the image that a tree has: its one file, or, where an archive of an
+// image was uploaded and unpacked as archives are, the same files packed again. What
+// a digest covers is in the files.
+func (o *Orchestrator) archive(tree fs.FS) (file, int64, error) {
+	for _, index := range []string{"index.json", "manifest.json"} {
+		if info, err := fs.Stat(tree, index); err == nil && info.Mode().IsRegular() {
+			return o.repack(tree)
+		}
+	}
+	return onlyFile(tree)
+}
+
+func (o *Orchestrator) repack(tree fs.FS) (file, int64, error) {
+	f, err := os.CreateTemp(o.cfg.Staging, "image-")
+	if err != nil {
+		return nil, 0, fmt.Errorf("packing the image: %w", err)
+	}
+	// Without a name it goes with its last descriptor, also when this process is killed.
+	err = os.Remove(f.Name())
+	if err == nil {
+		tw := tar.NewWriter(f)
+		err = errors.Join(tw.AddFS(tree), tw.Close())
+	}
+	var info fs.FileInfo
+	if err == nil {
+		info, err = f.Stat()
+	}
+	if err != nil {
+		return nil, 0, errors.Join(fmt.Errorf("packing the image: %w", err), f.Close())
+	}
+	return f, info.Size(), nil
 }
 
 // onlyFile opens the one file of a tree.
