@@ -213,7 +213,7 @@ func (t *tracked) emit(kind string) {
 }
 
 func (o *orchestrator) Plan(_ context.Context, r deploy.Request) (deploy.Plan, error) {
-	return deploy.Plan{App: r.App, Environment: "production", Operation: "create", Changes: []deploy.Change{{Field: "image", New: "x"}}}, nil
+	return deploy.Plan{App: r.App, Environment: "production", Operation: "create", Changes: []deploy.Change{{Field: "image", Kind: "changed", New: "x"}}}, nil
 }
 
 func (o *orchestrator) find(namespace, id string) (*tracked, error) {

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -23,7 +24,12 @@ func (e *answerError) Unwrap() error { return e.err }
 
 // refuse renders an error, once, as a problem document.
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	a.log.Debug("request refused", "method", r.Method, "path", r.URL.Path, "err", err, "request_id", w.Header().Get(problem.RequestIDHeader))
+	level := slog.LevelDebug
+	if statusOf(err) == http.StatusInternalServerError {
+		// This provider's own fault, and no caller is told what it is.
+		level = slog.LevelError
+	}
+	a.log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path, "err", err, "request_id", w.Header().Get(problem.RequestIDHeader))
 	if ww, ok := w.(*writer); ok && ww.code != 0 {
 		// The answer has begun; all that is left is not to end it as if it were whole.
 		panic(http.ErrAbortHandler)
