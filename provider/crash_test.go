@@ -102,6 +102,8 @@ func TestCrashAnywhere(t *testing.T) {
 						req, _ := n.sealed(call)
 						act = func() { _, _, _ = n.send(ctx, call, req) }
 					}
+					// What was prepared is at rest.
+					synctest.Wait()
 					w.points, w.crashAt = 0, at
 					go func() {
 						defer close(done)

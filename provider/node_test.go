@@ -297,11 +297,13 @@ func (n *node) provision(c call) (provider.Provisioned, error) {
 	return got, err
 }
 
-// deploy is a provision that has to succeed.
+// deploy is a provision that has to succeed. What the service does after it has
+// answered is done, too: what follows looks at its disk.
 func (n *node) deploy(c call) provider.Provisioned {
 	n.w.t.Helper()
 	got, err := n.provision(c)
 	must(n.w.t, err)
+	synctest.Wait()
 	return got
 }
 
