@@ -45,6 +45,10 @@ func TestPodLog(t *testing.T) {
 		p.Start()
 		affirms()
 		deploy(pub, w.Write("shop.yaml", app("shop", w.Image(0, 1), fmt.Sprintf("env: {GREETING: \"%d\"}", n))))
+		affirms() // also while the old revision ends
+		harness.Eventually(t, "the revision before has ended", func() bool {
+			return strings.Count(pub.Must("attest", "--pod", "shop", "--policy", pol, "--explain").Stdout, "replaced") > n
+		})
 		affirms("replaced")
 	}
 	log := pub.Must("attest", p.Addr(), "--pod", "shop", "--policy", pol, "--json").Object(t)["log"].([]any)
