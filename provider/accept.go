@@ -139,19 +139,25 @@ func (s *Service) place(ctx, caller context.Context, p *pod, want Record, m *man
 	}
 	origin := func(r *Past) { r.Source, r.From = order.source, order.from }
 	switch {
+	case err == nil && p.record().State == StateRunning:
+		s.remember(ctx, p, want, OutcomeUp, origin)
 	case err == nil:
-		// Of a revision that is up already it is the outcome, too.
-		outcome := OutcomePending
-		if p.record().State == StateRunning {
-			outcome = OutcomeUp
-		}
-		s.remember(ctx, p, want, outcome, origin)
+		s.remember(ctx, p, want, OutcomePending, func(r *Past) {
+			origin(r)
+			if have.State == StateRunning && !have.Locked {
+				r.Replaces = have.Revision
+			}
+		})
 	case have.Revision > 0 && ctx.Err() == nil && caller.Err() == nil:
 		public := status.Public(err)
 		s.remember(ctx, p, want, OutcomeFailed, func(r *Past) {
 			origin(r)
 			r.Reason, r.Log = public.Detail, public.Log
 		})
+		// Also of failures only so many are kept.
+		if err := s.trim(ctx, p); err != nil {
+			s.log.Warn("forgetting old revisions", "pod", have.ID, "err", err)
+		}
 	}
 	if err != nil {
 		s.uncharge(have)

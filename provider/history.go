@@ -44,9 +44,12 @@ type Past struct {
 	// mean nothing here.
 	Source []byte
 	// From is the revision that this one brought back, 0 where it was new.
-	From    uint64
-	Outcome Outcome
-	Reason  string
+	From uint64
+	// Replaces is the revision that had to stop for this one, and comes back should
+	// it fail; 0 for none, or where both ran side by side.
+	Replaces uint64
+	Outcome  Outcome
+	Reason   string
 	// Log is the last lines of a revision that failed.
 	Log []string
 	At  time.Time
@@ -132,7 +135,7 @@ func (s *Service) remember(ctx context.Context, p *pod, rec Record, outcome Outc
 			if have.Outcome == outcome && change == nil {
 				return
 			}
-			r.Source, r.From, r.At = have.Source, have.From, have.At
+			r.Source, r.From, r.Replaces, r.At = have.Source, have.From, have.Replaces, have.At
 			if outcome == OutcomePending {
 				// The driver was faster than who placed the order.
 				r.Outcome, r.Reason = have.Outcome, have.Reason
@@ -186,6 +189,18 @@ func (p *pod) keeps(id InstanceID) bool {
 	defer p.history.Unlock()
 	pod := p.record().ID
 	return slices.ContainsFunc(p.pasts, func(r Past) bool { return r.restorable() && instanceID(pod, r.Revision, 0) == id })
+}
+
+// replacedBy is the revision that had to stop for another; 0 for none.
+func (p *pod) replacedBy(revision uint64) uint64 {
+	p.history.Lock()
+	defer p.history.Unlock()
+	for _, r := range p.pasts {
+		if r.Revision == revision {
+			return r.Replaces
+		}
+	}
+	return 0
 }
 
 // highest is the highest revision that a pod ever had.

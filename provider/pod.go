@@ -26,8 +26,6 @@ type pod struct {
 		revision uint64
 		why      *status.Error
 	}
-	// restored is the revision that was made when the one before failed.
-	restored uint64
 	// restarts counts by replica and container, "0/web".
 	restarts map[string]int
 	// waiting says why a container is not running at the moment, by the same key.
@@ -241,14 +239,6 @@ func (p *pod) fails(revision uint64, why *status.Error) {
 		p.failure = why
 		p.wake()
 	}
-}
-
-// isRestored reports whether a revision was made because another had failed: it
-// is the last try.
-func (p *pod) isRestored(revision uint64) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.restored == revision
 }
 
 // failed is why the current revision failed, nil when it did not.

@@ -200,8 +200,10 @@ func (s *Service) fail(ctx context.Context, p *pod, rec Record, m *manifest.Mani
 	if m != nil {
 		s.remember(ctx, p, rec, OutcomeFailed, func(r *Past) { r.Reason, r.Log = public.Detail, public.Log })
 	}
-	if previous, err := s.past(ctx, rec, 0); err == nil && !p.isRestored(rec.Revision) {
-		return s.restore(ctx, p, rec, previous, public)
+	if replaced := p.replacedBy(rec.Revision); replaced > 0 {
+		if back, err := s.past(ctx, rec, replaced); err == nil {
+			return s.restore(ctx, p, rec, back, public)
+		}
 	}
 	return s.advance(ctx, p, rec.Revision, func(r *Record) {
 		p.failure = public

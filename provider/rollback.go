@@ -149,7 +149,6 @@ func (s *Service) restore(ctx context.Context, p *pod, failed Record, back Past,
 	s.log.Warn("the revision before is brought back", "pod", failed.ID, "failed", failed.Revision, "back", back.Revision, "as", next)
 	err = s.advance(ctx, p, failed.Revision, func(r *Record) {
 		p.lost.revision, p.lost.why = failed.Revision, why.WithHint("revision %d is back as revision %d", back.Revision, next)
-		p.restored = next
 		r.State, r.Reason, r.Revision, r.Endpoints = StateAccepted, "", next, endpoints
 		r.ManifestDigest, r.Manifest, r.Keys, r.Secrets, r.Release = back.ManifestDigest, back.Manifest, back.Keys, back.Secrets, back.Release
 		r.Obsolete = nil

@@ -127,18 +127,82 @@ func TestHistoryIsBounded(t *testing.T) {
 	})
 }
 
-// TestBroughtBack: where the old revision had to stop first, one that fails is
-// followed by what was there before, once.
-func TestBroughtBack(t *testing.T) {
-	volume := func(m *manifest.Manifest) {
-		m.Volumes = []manifest.Volume{{Name: "data", Kind: manifest.Persistent, Bytes: 1 << 20}}
-		m.Containers[0].Mounts = []manifest.Mount{{Volume: "data", Path: "/data"}}
-	}
+// TestFailuresAreBounded: revisions that fail are remembered, and not for ever;
+// nor are those of a pod that stops for its updates.
+func TestFailuresAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		n := w.run()
-		made := n.deploy(order(t, alice, provider.Create, app("app", w.image("sleep"), host("a.example"), volume)))
-		_, err := n.provision(order(t, alice, provider.Update, app("app", w.image("echo", "oh", ";", "exit", "1"), volume), replaces(1)))
+		imgs := []manifest.Image{w.image("sleep"), w.image("echo", ";", "sleep")}
+		n.deploy(order(t, alice, provider.Create, app("app", imgs[0], persistent)))
+		for r := uint64(1); r < 24; r++ {
+			n.deploy(order(t, alice, provider.Update, app("app", imgs[r%2], persistent), replaces(r)))
+		}
+		if have := n.history(); len(have) != 20 || len(w.owners()) != 5 {
+			t.Errorf("got %d revisions, images of %q", len(have), w.owners())
+		}
+		bad := w.image("exit", "1")
+		for range 24 {
+			_, err := n.provision(order(t, alice, provider.Update, app("app", bad), replaces(24)))
+			refused(t, err, status.AppFailed, "app.exited")
+		}
+		have := n.history()
+		if len(have) > 21 || have[0].Revision != 48 || !slices.ContainsFunc(have, func(p past) bool { return p.Current && p.Revision == 24 }) {
+			t.Errorf("got %d: %v", len(have), have)
+		}
+		n.has("24-0 up")
+	})
+}
+
+// TestNothingIsRaised: an order for a pod that had failed, and fails again, brings
+// back nothing that nobody was running any more.
+func TestNothingIsRaised(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		n := w.run()
+		img := w.image("sleep")
+		stocked := w.images.stock[img.CID]
+		n.deploy(order(t, alice, provider.Create, app("app", img, persistent)))
+		// What comes back is gone from the machine, and from those who served it.
+		w.images.mu.Lock()
+		delete(w.images.stock, img.CID)
+		w.images.mu.Unlock()
+		bad := func(c provider.Operation, more ...func(*call)) {
+			t.Helper()
+			_, err := n.provision(order(t, alice, c, app("app", w.image("exit", "1"), persistent), more...))
+			refused(t, err, status.AppFailed, "app.exited")
+		}
+		bad(provider.Update, replaces(1))
+		later(5 * time.Minute)
+		if n.state() != provider.StateFailed {
+			t.Fatalf("it is %s", n.state())
+		}
+		w.images.mu.Lock()
+		w.images.stock[img.CID] = stocked
+		w.images.mu.Unlock()
+		bad(provider.Create)
+		later(5 * time.Minute)
+		if n.state() != provider.StateFailed {
+			t.Errorf("it is %s", n.state())
+		}
+		n.has()
+	})
+}
+
+// persistent has the app write to a volume that outlives its revisions.
+func persistent(m *manifest.Manifest) {
+	m.Volumes = []manifest.Volume{{Name: "data", Kind: manifest.Persistent, Bytes: 1 << 20}}
+	m.Containers[0].Mounts = []manifest.Mount{{Volume: "data", Path: "/data"}}
+}
+
+// TestBroughtBack: where the old revision had to stop first, one that fails is
+// followed by what was there before, once.
+func TestBroughtBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		n := w.run()
+		made := n.deploy(order(t, alice, provider.Create, app("app", w.image("sleep"), host("a.example"), persistent)))
+		_, err := n.provision(order(t, alice, provider.Update, app("app", w.image("echo", "oh", ";", "exit", "1"), persistent), replaces(1)))
 		refused(t, err, status.AppFailed, "app.exited")
 		if got := status.Public(err); got.Hint == "" || !slices.Contains(got.Log, "web: oh") {
 			t.Errorf("got %+v", got)

@@ -137,11 +137,8 @@ func (s *Service) blame(ctx context.Context, rec Record, m *manifest.Manifest, c
 }
 
 // serve supervises a revision that is up. What it replaced is drained and
-// removed meanwhile.
+// removed meanwhile, and what is too old to be kept goes.
 func (s *Service) serve(ctx context.Context, p *pod, rec Record, m *manifest.Manifest, up []Instance) error {
-	if len(rec.Obsolete) == 0 {
-		return s.supervise(ctx, p, rec, m, up)
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	retired := make(chan struct{})
 	go func() {
@@ -156,9 +153,11 @@ func (s *Service) serve(ctx context.Context, p *pod, rec Record, m *manifest.Man
 
 // retire lets what leads to replaced instances come to its end, and removes them.
 func (s *Service) retire(ctx context.Context, p *pod, rec Record) {
-	drain, cancel := context.WithTimeout(ctx, drainTime)
-	s.cfg.Drains.Drain(drain, rec.ID)
-	cancel()
+	if len(rec.Obsolete) > 0 {
+		drain, cancel := context.WithTimeout(ctx, drainTime)
+		s.cfg.Drains.Drain(drain, rec.ID)
+		cancel()
+	}
 	for n := 0; ctx.Err() == nil; n++ {
 		err := s.removeObsolete(ctx, p)
 		if err == nil {

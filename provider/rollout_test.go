@@ -137,12 +137,8 @@ func TestFailedUpdateDisturbsNothing(t *testing.T) {
 // TestNoRoomForBoth replaces the old revision first where the machine has no
 // room for both, and where both would write to one volume.
 func TestNoRoomForBoth(t *testing.T) {
-	volume := func(m *manifest.Manifest) {
-		m.Volumes = []manifest.Volume{{Name: "data", Kind: manifest.Persistent, Bytes: 1 << 20}}
-		m.Containers[0].Mounts = []manifest.Mount{{Volume: "data", Path: "/data"}}
-	}
 	big := func(m *manifest.Manifest) { m.Containers[0].Resources.CPUMillis = 600 }
-	for name, change := range map[string]func(*manifest.Manifest){"volume": volume, "room": big} {
+	for name, change := range map[string]func(*manifest.Manifest){"volume": persistent, "room": big} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)

@@ -28,6 +28,7 @@ type pastCell struct {
 	Release  *releaseCell                 `json:"release,omitempty"`
 	Source   []byte                       `json:"source,omitempty"`
 	From     uint64                       `json:"from,omitempty"`
+	Replaces uint64                       `json:"replaces,omitempty"`
 	Outcome  provider.Outcome             `json:"outcome"`
 	Reason   string                       `json:"reason,omitempty"`
 	Log      []string                     `json:"log,omitempty"`
@@ -73,7 +74,7 @@ func (d *DB) SavePast(ctx context.Context, r provider.Past) error {
 func encodePast(r provider.Past) ([]byte, error) {
 	c := pastCell{
 		Pod: r.Pod, Revision: r.Revision, Digest: r.ManifestDigest[:], Manifest: r.Manifest, Keys: r.Keys, Secrets: r.Secrets,
-		Source: r.Source, From: r.From, Outcome: r.Outcome, Reason: r.Reason, Log: r.Log, AtNanos: toNanos(r.At),
+		Source: r.Source, From: r.From, Replaces: r.Replaces, Outcome: r.Outcome, Reason: r.Reason, Log: r.Log, AtNanos: toNanos(r.At),
 	}
 	if k := r.Release; k != nil {
 		c.Release = &releaseCell{r.Revision, k.Number, k.At.UnixMilli(), k.Claims, k.Salt}
@@ -137,7 +138,7 @@ func (d *DB) openPast(id int64, pod provider.PodID, revision uint64, sealed []by
 	}
 	r := provider.Past{
 		Pod: pod, Revision: revision, ManifestDigest: manifest.Digest(c.Digest), Manifest: c.Manifest, Keys: c.Keys, Secrets: c.Secrets,
-		Source: c.Source, From: c.From, Outcome: c.Outcome, Reason: c.Reason, Log: c.Log, At: fromNanos(c.AtNanos),
+		Source: c.Source, From: c.From, Replaces: c.Replaces, Outcome: c.Outcome, Reason: c.Reason, Log: c.Log, At: fromNanos(c.AtNanos),
 	}
 	if k := c.Release; k != nil {
 		r.Release = &provider.KeyRelease{Number: k.Number, At: time.UnixMilli(k.AtMillis).UTC(), Claims: k.Claims, Salt: k.Salt}

@@ -18,7 +18,7 @@ func testPast(r provider.Record, revision uint64) provider.Past {
 	return provider.Past{
 		Pod: r.ID, Revision: revision, ManifestDigest: r.ManifestDigest, Manifest: r.Manifest, Keys: r.Keys, Secrets: r.Secrets,
 		Release: &provider.KeyRelease{Number: 7, At: time.UnixMilli(1700000000123).UTC(), Claims: [32]byte{1}, Salt: [32]byte{2}},
-		Source:  []byte(`{"type":"upload"}`), From: 1, Outcome: provider.OutcomeUp, Reason: "because", Log: []string{canary + " line"},
+		Source:  []byte(`{"type":"upload"}`), From: 1, Replaces: 2, Outcome: provider.OutcomeUp, Reason: "because", Log: []string{canary + " line"},
 		At: time.Date(2025, 1, 2, 3, 4, 5, 6, time.UTC),
 	}
 }
