@@ -32,7 +32,7 @@ var layers = map[string]int{
 	"p2p":           3,
 	"p2p/rpc":       4, "p2p/discovery": 5, "p2p/oci": 4, "p2p/content": 4, "p2p/p2ptest": 5,
 	"p2p/ipdr": 5, "p2p/mutual": 5, "p2p/seal": 5,
-	"provider": 6, "provider/source": 6, "publisher": 6, "provider/containerd/attendant": 1, "provider/containerd/attendant/apocryph-attendant": 2,
+	"p2p/source": 4, "provider": 6, "publisher": 6, "provider/containerd/attendant": 1, "provider/containerd/attendant/apocryph-attendant": 2,
 	"provider/auth":      6,
 	"provider/artifacts": 6,
 	"provider/inventory": 7, "provider/containerd": 7, "provider/runtimetest": 7, "provider/images": 7,

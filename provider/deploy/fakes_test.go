@@ -19,11 +19,11 @@ import (
 
 	"apocryph/manifest"
 	"apocryph/p2p/oci"
+	"apocryph/p2p/source"
 	"apocryph/proto/status"
 	"apocryph/provider"
 	"apocryph/provider/build"
 	"apocryph/provider/deploy"
-	"apocryph/provider/source"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -2,7 +2,7 @@ package deploy
 
 import (
 	"apocryph/manifest"
-	"apocryph/provider/source"
+	"apocryph/p2p/source"
 )
 
 // Request asks for one deployment. Exactly one of Tree, ArtifactID, Image and

@@ -9,8 +9,8 @@ import (
 	"io/fs"
 	"os"
 
+	"apocryph/p2p/source"
 	"apocryph/proto/status"
-	"apocryph/provider/source"
 )
 
 // unpack makes a tree of an artifact: an archive's files, or the one file that it is.

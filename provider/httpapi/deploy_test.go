@@ -15,10 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 
+	"apocryph/p2p/source"
 	"apocryph/proto/status"
 	"apocryph/provider/deploy"
 	"apocryph/provider/httpapi"
-	"apocryph/provider/source"
 )
 
 // A part of a form, with the headers that curl 8 sends for it.

@@ -12,8 +12,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"apocryph/p2p/source"
 	"apocryph/proto/status"
-	"apocryph/provider/source"
 )
 
 const (

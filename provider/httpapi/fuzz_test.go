@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"apocryph/p2p/source"
 	"apocryph/provider/deploy"
-	"apocryph/provider/source"
 )
 
 // FuzzForm: whatever a form is, it is read or refused, and leaves no tree behind

@@ -3,7 +3,7 @@ package httpapi
 import (
 	"time"
 
-	"apocryph/provider/source"
+	"apocryph/p2p/source"
 )
 
 const (

@@ -12,13 +12,13 @@ import (
 	"apocryph/p2p/content"
 	"apocryph/p2p/lifecycle"
 	"apocryph/p2p/oci"
+	"apocryph/p2p/source"
 	"apocryph/provider"
 	"apocryph/provider/artifacts"
 	"apocryph/provider/build"
 	"apocryph/provider/deploy"
 	"apocryph/provider/images"
 	"apocryph/provider/ingress"
-	"apocryph/provider/source"
 	"apocryph/provider/store"
 )
 

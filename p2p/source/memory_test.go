@@ -12,7 +12,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"apocryph/provider/source"
+	"apocryph/p2p/source"
 )
 
 // heapWatch samples the live and not yet collected bytes of the heap at every read.

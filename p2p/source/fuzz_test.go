@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"apocryph/p2p/source"
 	"apocryph/proto/status"
-	"apocryph/provider/source"
 )
 
 // FuzzAdd: whatever two parts are, nothing outside of the staging directory is

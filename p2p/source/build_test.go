@@ -13,7 +13,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"apocryph/provider/source"
+	"apocryph/p2p/source"
 )
 
 // entry is what the archives of these tests are built from.

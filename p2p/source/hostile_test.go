@@ -12,8 +12,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"apocryph/p2p/source"
 	"apocryph/proto/status"
-	"apocryph/provider/source"
 )
 
 // tiny are limits that small archives reach.

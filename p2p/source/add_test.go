@@ -12,7 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 
-	"apocryph/provider/source"
+	"apocryph/p2p/source"
 )
 
 var sample = []entry{

@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"apocryph/p2p/source"
 	"apocryph/proto/status"
-	"apocryph/provider/source"
 )
 
 // TestLinksThroughLinks: each link is within by its letters, and what they
