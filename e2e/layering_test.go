@@ -36,13 +36,14 @@ var layers = map[string]int{
 	"provider/auth":      6,
 	"provider/artifacts": 6,
 	"provider/inventory": 7, "provider/containerd": 7, "provider/runtimetest": 7, "provider/images": 7,
-	"provider/store": 7, "provider/ingress": 7, "provider/vault": 7, "provider/peerapi": 7, "provider/deploy": 7, "provider/httpapi": 8,
+	"provider/store": 7, "provider/ingress": 7, "provider/vault": 7, "provider/peerapi": 7, "provider/deploy": 8, "provider/httpapi": 9,
+	"provider/builds": 7, "manifest/slug": 3, "manifest/detect": 3, "attest/commit": 3, "attest/provenance": 3, "p2p/git": 5,
 	"provider/measure": 7, "provider/certs": 7, "provider/certs/acmetest": 1,
 	"provider/build": 6, "provider/build/static": 1, "provider/build/static/apocryph-static": 2,
 	"publisher/images": 7, "publisher/state": 7, "publisher/peerclient": 7, "publisher/httpclient": 7,
-	"provider/providerd": 9, "publisher/publisherd": 8,
-	"cmd/internal/cli": 9,
-	"cmd/provider":     10, "cmd/publisher": 10, "e2e/sample": 10, "e2e/debian/layout": 10, "e2e/bench": 11, "e2e/sample/app": 10, "provider/runtimetest/probe": 7, "provider/runtimetest/script": 1,
+	"provider/providerd": 10, "publisher/publisherd": 8,
+	"cmd/internal/cli": 10,
+	"cmd/provider":     11, "cmd/publisher": 11, "e2e/sample": 11, "e2e/debian/layout": 11, "e2e/bench": 12, "e2e/sample/app": 11, "provider/runtimetest/probe": 7, "provider/runtimetest/script": 1,
 	"e2e": 11, "e2e/harness": 10, "e2e/mesh": 11,
 }
 

@@ -1,0 +1,2 @@
+// Package commit reads git's commit objects and checks who signed them.
+package commit

@@ -1,0 +1,2 @@
+// Package detect decides from a tree of files how to build and run it.
+package detect
