@@ -63,6 +63,9 @@ type Manifest struct {
 	Expected uint64
 	// Labels is nil where none are given.
 	Labels map[string]string
+	// Directory has the app's files, relative to the file that the manifest was read
+	// from; only of [ParseYAML].
+	Directory string
 	// Warnings say what was accepted and has no effect.
 	Warnings []string
 	// Pod has one container, whose name is the pod's and whose image reference is

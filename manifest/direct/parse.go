@@ -57,6 +57,11 @@ func Parse(b []byte, defaults Defaults) (*Manifest, error) {
 	if err := r.decode(b, &d); err != nil {
 		return nil, err
 	}
+	return d.manifest(&r, defaults)
+}
+
+// manifest checks a document.
+func (d *document) manifest(r *reader, defaults Defaults) (*Manifest, error) {
 	m := &Manifest{
 		Name:        d.Name.Text,
 		Namespace:   cmp.Or(r.text(d.Namespace), defaults.Namespace),
@@ -74,11 +79,11 @@ func Parse(b []byte, defaults Defaults) (*Manifest, error) {
 	if r.label(at(d.Environment, "/environment"), m.Environment, maxName); labelPattern.MatchString(m.Name) {
 		r.environment(at(d.Environment, "/environment"), m.Name, m.Environment)
 	}
-	r.mode(&d, m)
-	r.source(&d)
-	r.expected(&d, m)
-	r.runtime(&d, m)
-	m.Pod = d.pod(&r, m)
+	r.mode(d, m)
+	r.source(d)
+	r.expected(d, m)
+	r.runtime(d, m)
+	m.Pod = d.pod(r, m)
 	if err := r.err("manifest.invalid", "the manifest"); err != nil {
 		return nil, err
 	}

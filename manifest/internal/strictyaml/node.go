@@ -232,3 +232,13 @@ func scalar(n Node, tags ...string) string {
 	}
 	return ""
 }
+
+// Scalar returns a scalar as the source has it, and its type in the core schema:
+// "str", "int", "float", "bool" or "null". Both are empty for what is no scalar,
+// and for what was refused.
+func (n Node) Scalar() (kind, text string) {
+	if !n.is(yaml.ScalarNode) {
+		return "", ""
+	}
+	return strings.TrimPrefix(n.yaml.Tag, "!!"), n.yaml.Value
+}
