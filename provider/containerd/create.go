@@ -44,7 +44,7 @@ func (r *Runtime) Create(ctx context.Context, s provider.InstanceSpec, report fu
 	if err != nil {
 		return provider.Created{}, err
 	}
-	unlock, err := r.locks.lock(ctx, string(s.ID))
+	unlock, err := r.locks.Lock(ctx, string(s.ID))
 	if err != nil {
 		return provider.Created{}, err
 	}

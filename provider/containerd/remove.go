@@ -30,7 +30,7 @@ func (r *Runtime) Remove(ctx context.Context, id provider.InstanceID, grace time
 	if !safeName.MatchString(string(id)) {
 		return nil
 	}
-	unlock, err := r.locks.lock(ctx, string(id))
+	unlock, err := r.locks.Lock(ctx, string(id))
 	if err != nil {
 		return err
 	}

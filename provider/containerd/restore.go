@@ -89,7 +89,7 @@ func (r *Runtime) heal(ctx context.Context) {
 	}
 	r.mu.Unlock()
 	for _, id := range loose {
-		unlock, err := r.locks.lock(ctx, string(id))
+		unlock, err := r.locks.Lock(ctx, string(id))
 		if err != nil {
 			return
 		}

@@ -17,6 +17,7 @@ import (
 
 	"apocryph/proto/status"
 	"apocryph/provider"
+	"apocryph/provider/keyed"
 )
 
 // Runtime runs instances on an embedded containerd. It is a
@@ -30,7 +31,7 @@ type Runtime struct {
 	ready chan struct{}
 	net   *network
 	// locks are one per instance, chains one per unpacked layer.
-	locks, chains keyed
+	locks, chains keyed.Locks
 
 	mu      sync.Mutex
 	client  *client.Client

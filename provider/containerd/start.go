@@ -28,7 +28,7 @@ func (r *Runtime) Start(ctx context.Context, id provider.InstanceID) error {
 	if _, _, err := r.use(ctx, ""); err != nil {
 		return err
 	}
-	unlock, err := r.locks.lock(ctx, string(id))
+	unlock, err := r.locks.Lock(ctx, string(id))
 	if err != nil {
 		return err
 	}

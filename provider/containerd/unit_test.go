@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -155,33 +154,6 @@ func TestUIDRanges(t *testing.T) {
 	}
 	if owners, err := rangeOwners(l); err != nil || len(owners) != 0 {
 		t.Errorf("%v are left, %v", owners, err)
-	}
-}
-
-func TestKeyedLocks(t *testing.T) {
-	var k keyed
-	free, err := k.lock(t.Context(), "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if other, err := k.lock(t.Context(), "b"); err != nil {
-		t.Fatal(err)
-	} else {
-		other()
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if _, err := k.lock(ctx, "a"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a held lock was given: %v", err)
-	}
-	free()
-	again, err := k.lock(t.Context(), "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	again()
-	if len(k.locks) != 0 {
-		t.Errorf("%d locks are remembered", len(k.locks))
 	}
 }
 

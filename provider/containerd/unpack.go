@@ -16,6 +16,7 @@ import (
 
 	"apocryph/proto/status"
 	"apocryph/provider"
+	"apocryph/provider/keyed"
 )
 
 // snapshotter is containerd's driver for layers.
@@ -30,7 +31,7 @@ type unpacker struct {
 	snaps  snapshots.Snapshotter
 	leases leases.Manager
 	lease  leases.Lease
-	chains *keyed
+	chains *keyed.Locks
 
 	report   func(provider.Progress)
 	started  time.Time
@@ -70,7 +71,7 @@ func (u *unpacker) unpack(ctx context.Context, img *image) error {
 func (u *unpacker) layer(ctx context.Context, img *image, n int) error {
 	chain, l := img.chains[n].String(), img.layers[n]
 	// Two instances that need the same layer unpack it once.
-	unlock, err := u.chains.lock(ctx, chain)
+	unlock, err := u.chains.Lock(ctx, chain)
 	if err != nil {
 		return err
 	}

@@ -1,32 +1,32 @@
-package containerd
+package keyed
 
 import (
 	"context"
 	"sync"
 )
 
-// keyed is a set of locks by name. A lock that nobody holds or waits for takes
-// no memory.
-type keyed struct {
+// Locks is a set of locks by name; its zero value is ready. A lock that nobody
+// holds or waits for takes no memory.
+type Locks struct {
 	mu    sync.Mutex
-	locks map[string]*keyedLock
+	locks map[string]*lock
 }
 
-type keyedLock struct {
+type lock struct {
 	held  chan struct{}
 	users int
 }
 
-// lock waits for the lock of a key, at most until ctx ends, and returns the
+// Lock waits for the lock of a key, at most until ctx ends, and returns the
 // function that gives it back.
-func (k *keyed) lock(ctx context.Context, key string) (func(), error) {
+func (k *Locks) Lock(ctx context.Context, key string) (func(), error) {
 	k.mu.Lock()
 	if k.locks == nil {
-		k.locks = map[string]*keyedLock{}
+		k.locks = map[string]*lock{}
 	}
 	l := k.locks[key]
 	if l == nil {
-		l = &keyedLock{held: make(chan struct{}, 1)}
+		l = &lock{held: make(chan struct{}, 1)}
 		k.locks[key] = l
 	}
 	l.users++
