@@ -37,7 +37,7 @@ var layers = map[string]int{
 	"provider/artifacts": 6,
 	"provider/inventory": 7, "provider/containerd": 7, "provider/runtimetest": 7, "provider/images": 7,
 	"provider/store": 7, "provider/ingress": 7, "provider/vault": 7, "provider/peerapi": 7, "provider/deploy": 8, "provider/httpapi": 9,
-	"provider/builds": 7, "manifest/slug": 3, "manifest/detect": 3, "attest/commit": 3, "attest/provenance": 3, "p2p/git": 5,
+	"provider/builds": 7, "manifest/slug": 3, "manifest/detect": 3, "attest/commit": 3, "attest/provenance": 3, "p2p/git": 5, "p2p/git/gittest": 5,
 	"provider/measure": 7, "provider/certs": 7, "provider/certs/acmetest": 1,
 	"provider/build": 6, "provider/build/static": 1, "provider/build/static/apocryph-static": 2,
 	"publisher/images": 7, "publisher/state": 7, "publisher/peerclient": 7, "publisher/httpclient": 7,
@@ -64,6 +64,8 @@ var homes = map[string][]string{
 	"github.com/cloudflare/circl":            {"attest/verify/p384"},
 	"golang.org/x/crypto/acme":               {"provider/certs"},
 	"github.com/go-jose/go-jose/v4":          {"provider/auth"},
+	"github.com/pjbgf/sha1cd":                {"attest/commit"},
+	"github.com/ProtonMail/go-crypto":        {"attest/commit"},
 	"filippo.io/age":                         {"provider/artifacts"},
 	"modernc.org/sqlite":                     {"provider/store"},
 	"golang.org/x/crypto/x509roots":          {"provider/build"},
@@ -79,7 +81,7 @@ var homes = map[string][]string{
 var pure = []string{
 	"proto/status", "manifest", "manifest/offer", "attest", "attest/verify", "attest/policy",
 	"attest/keyrelease", "attest/tpmtemplate", "attest/receipt", "attest/bootlog", "attest/podlog", "attest/tlog", "manifest/internal/strictyaml", "attest/verify/p384",
-	"proto/nearest", "proto/strictjson", "manifest/direct", "manifest/slug",
+	"proto/nearest", "proto/strictjson", "manifest/direct", "manifest/slug", "attest/commit",
 }
 
 var impure = []string{"net", "os", "log/slog", "log", "os/exec", "net/http", "math/rand"}
@@ -148,7 +150,7 @@ func TestLayering(t *testing.T) {
 
 // forTests reports whether a package exists for tests alone.
 func forTests(name string) bool {
-	return strings.HasPrefix(name, "e2e") || strings.HasPrefix(name, "provider/runtimetest") || name == "p2p/p2ptest" || name == "attest/attesttest"
+	return strings.HasPrefix(name, "e2e") || strings.HasPrefix(name, "provider/runtimetest") || name == "p2p/p2ptest" || name == "p2p/git/gittest" || name == "attest/attesttest"
 }
 
 func TestOneDependencyOneHome(t *testing.T) {
