@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"apocryph/proto/status"
 	"apocryph/provider"
 )
 
@@ -23,6 +24,7 @@ type job struct {
 	asked   asked
 	image   *Image
 	tries   int
+	class   status.Code
 	seq     uint64
 	events  []Event
 	changed chan struct{}
@@ -40,6 +42,8 @@ type kept struct {
 	Asked   asked  `json:"asked"`
 	Image   *Image `json:"sealed,omitempty"`
 	Tries   int    `json:"tries,omitempty"`
+	// Class is that of the error.
+	Class status.Code `json:"class,omitempty"`
 	Seq     uint64 `json:"seq"`
 	Key     []byte `json:"file_key"`
 	Request []byte `json:"request_id"`
@@ -64,7 +68,7 @@ func (j *job) owner() provider.InstanceID { return provider.InstanceID("build-" 
 
 // put stores a build. The caller holds j.mu.
 func (q *Queue) put(ctx context.Context, j *job, now Build, seq uint64) error {
-	raw, err := json.Marshal(kept{Build: now, Asked: j.asked, Image: j.image, Tries: j.tries, Seq: seq, Key: j.key, Request: j.request[:]})
+	raw, err := json.Marshal(kept{Build: now, Asked: j.asked, Image: j.image, Tries: j.tries, Class: j.class, Seq: seq, Key: j.key, Request: j.request[:]})
 	if err != nil {
 		return fmt.Errorf("encoding build %s: %w", j.id, err)
 	}

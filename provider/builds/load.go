@@ -24,7 +24,7 @@ func (q *Queue) load(ctx context.Context) error {
 			return fmt.Errorf("reading build %s: %w", id, err)
 		}
 		j := newJob(k.Build)
-		j.asked, j.image, j.tries, j.seq, j.key = k.Asked, k.Image, k.Tries, k.Seq, k.Key
+		j.asked, j.image, j.tries, j.class, j.seq, j.key = k.Asked, k.Image, k.Tries, k.Class, k.Seq, k.Key
 		copy(j.request[:], k.Request)
 		q.know(j)
 		if !k.Status.Ended() {

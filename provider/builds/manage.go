@@ -101,6 +101,20 @@ func (q *Queue) Cancel(ctx context.Context, namespace, id string) (Build, error)
 	return j.get(), err
 }
 
+// Failure is why a build has failed; nil where it has not.
+func (q *Queue) Failure(_ context.Context, namespace, id string) error {
+	j, err := q.find(namespace, id)
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.now.Status != Failed {
+		return nil
+	}
+	return status.New(j.class, j.now.Code, "%s", j.now.Error).WithHint("%s", j.now.Hint)
+}
+
 // Log returns what a build wrote, the middle left out where it is long, and the
 // number of the event that it goes up to: [Queue.Watch] goes on from there.
 func (q *Queue) Log(_ context.Context, namespace, id string) ([]byte, uint64, error) {

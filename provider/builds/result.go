@@ -35,7 +35,7 @@ func (q *Queue) keepMade(ctx context.Context, j *job, in input, plan detect.Plan
 	if err != nil {
 		return err
 	}
-	sealed, key, err := q.cfg.Importer.Import(ctx, made.Image, j.owner(), nil)
+	sealed, key, err := q.cfg.Importer.Import(ctx, made.Image, j.owner(), func(int64, int64) {})
 	if err != nil {
 		return fmt.Errorf("sealing the image: %w", err)
 	}

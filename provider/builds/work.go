@@ -150,6 +150,7 @@ func (q *Queue) fail(ctx context.Context, j *job, err error) error {
 	}
 	const most = 8 << 10 // an error names what a stranger wrote
 	return q.update(ctx, j, func(b *Build) error {
+		j.class = public.Code
 		return b.fail(public.Reason, detail[:min(len(detail), most)], public.Hint, q.cfg.Now().UTC())
 	})
 }

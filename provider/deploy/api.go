@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"apocryph/provider"
+	"apocryph/provider/builds"
 )
 
 // Apps is what a front door does with apps. A namespace of "*" is the operator's
@@ -39,6 +40,12 @@ type Deployments interface {
 	// Promote runs it in another environment. Both make a new deployment.
 	Rollback(ctx context.Context, namespace, id, by string) (Deployment, error)
 	Promote(ctx context.Context, namespace, id, environment, by string) (Deployment, error)
+	// Attach gives a deployment that waits for a build the one that submit makes.
+	// Another deployment is a conflict "deployment.not_waiting".
+	Attach(ctx context.Context, namespace, id string, submit func(context.Context) (builds.Build, error)) (builds.Build, error)
+	// Origin is where an app's source is: what it says itself, else its namespace.
+	// Without either it is invalid_argument "app.no_source".
+	Origin(ctx context.Context, namespace, appID string) (AppSource, error)
 	// Watch calls fn for each event after the given number, and returns after the
 	// last one, or when ctx ends, or with fn's error.
 	Watch(ctx context.Context, namespace, id string, after uint64, fn func(Event) error) error

@@ -64,6 +64,7 @@ func (a App) faults() []status.Fault {
 	if len(a.Env) > maxEnv || size > maxEnvBytes {
 		out = append(out, status.Fault{Field: "/env", Got: "more", Want: "at most 128 variables and 32 KiB"})
 	}
+	out = append(out, a.Source.faults()...)
 	slices.SortFunc(out, func(a, b status.Fault) int { return cmp.Compare(a.Field+a.Got, b.Field+b.Got) })
 	return out
 }
@@ -108,6 +109,10 @@ func (o *Orchestrator) CreateApp(ctx context.Context, a App) (App, error) {
 
 func (a App) clone() App {
 	a.Labels, a.Env, a.Environments = maps.Clone(a.Labels), maps.Clone(a.Env), slices.Clone(a.Environments)
+	if a.Source != nil {
+		own := *a.Source
+		a.Source = &own
+	}
 	return a
 }
 

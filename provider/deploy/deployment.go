@@ -34,12 +34,14 @@ type Deployment struct {
 	// Revision is 0 until the order was placed.
 	Revision uint64 `json:"revision,omitempty"`
 	Status   Status `json:"status"`
-	// Stage is a finer step: "receiving", "building", "sealing", "fetching",
-	// "unpacking", "starting", "healthy".
+	// Stage is a finer step: "waiting for a build", "receiving", "building",
+	// "sealing", "fetching", "unpacking", "starting", "healthy".
 	Stage  string `json:"stage,omitempty"`
 	Source Source `json:"source"`
-	// ArtifactID is the uploaded artifact, ImageDigest the plain image's id.
+	// ArtifactID is the uploaded artifact, or what the build made; ImageDigest is the
+	// plain image's id.
 	ArtifactID     string   `json:"artifact_id,omitempty"`
+	BuildID        string   `json:"build_id,omitempty"`
 	ImageDigest    string   `json:"image_digest,omitempty"`
 	ManifestDigest string   `json:"manifest_digest,omitempty"`
 	ProcessType    string   `json:"process_type,omitempty"`
@@ -73,6 +75,17 @@ type Source struct {
 	Image string `json:"image,omitempty"`
 	// ClaimedCommit is what the caller says it is. Nobody has looked.
 	ClaimedCommit string `json:"claimed_commit_sha,omitempty"`
+	// What follows is of git: this provider fetched and checked it.
+	Repository  string `json:"repository,omitempty"`
+	Ref         string `json:"ref,omitempty"`
+	Branch      string `json:"branch,omitempty"`
+	Path        string `json:"path,omitempty"`
+	Commit      string `json:"commit_sha,omitempty"`
+	Tree        string `json:"tree_sha,omitempty"`
+	AuthorName  string `json:"commit_author_name,omitempty"`
+	AuthorEmail string `json:"commit_author_email,omitempty"`
+	Signer      string `json:"signer,omitempty"`
+	Method      string `json:"method,omitempty"`
 }
 
 // Entry is how the app is run, and why so.
@@ -129,6 +142,8 @@ type App struct {
 	Labels      map[string]string `json:"labels"`
 	// Env is merged under each deployment's own. Its values are the app's secrets.
 	Env map[string]string `json:"env,omitempty"`
+	// Source is where it is built from; nil is what its namespace says.
+	Source *AppSource `json:"source,omitempty"`
 	// Environments always has "production" and "development".
 	Environments []string  `json:"environments"`
 	Created      time.Time `json:"created_at"`

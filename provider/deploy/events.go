@@ -17,6 +17,8 @@ type deployment struct {
 	created              time.Time
 	// request is the caller's id, order that of the pod.
 	request, order [16]byte
+	// pending is set for one that is built from source, before it is stored.
+	pending *pending
 
 	mu     sync.Mutex // guards what follows
 	now    Deployment
@@ -29,6 +31,8 @@ type deployment struct {
 	cancel    context.CancelFunc
 	placed    bool
 	cancelled bool
+	// attaching says that a build is being submitted for it.
+	attaching bool
 	// told is set when the end has been.
 	told bool
 }

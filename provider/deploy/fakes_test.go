@@ -311,6 +311,8 @@ type world struct {
 	shop         *workshop
 	staging      string
 	unresolvable bool
+	// builds is nil for none.
+	builds deploy.Builds
 }
 
 func newWorld(t *testing.T) *world {
@@ -326,7 +328,7 @@ func (w *world) run() (o *deploy.Orchestrator, stop func()) {
 	close(serving)
 	o = deploy.New(deploy.Config{
 		Apps: w.apps, Deployments: w.deps, Orders: w.core, Pods: w.core, Logs: w.core, Builder: w.shop, Importer: w.shop, Keeper: w.shop,
-		Artifacts: shelf{w.shop}, Aliases: w.shop, Staging: w.staging, Domain: "localhost", Serving: serving, Now: time.Now,
+		Artifacts: shelf{w.shop}, Builds: w.builds, Aliases: w.shop, Staging: w.staging, Domain: "localhost", Serving: serving, Now: time.Now,
 		Platform: oci.Platform{OS: "linux", Architecture: "amd64"},
 		Resolve: func(_ context.Context, ref oci.Reference, _ oci.Platform) (*oci.Image, error) {
 			if w.unresolvable {

@@ -10,8 +10,22 @@ import (
 	"apocryph/provider/build"
 )
 
-// image builds or fetches the plain image, and seals it.
+// image brings the sealed image of a request.
 func (o *Orchestrator) image(ctx context.Context, d *deployment, r Request, owner provider.InstanceID) (manifest.Image, []byte, error) {
+	if r.built() {
+		return o.buildImage(ctx, d, r)
+	}
+	if r.ArtifactID != "" && o.cfg.Builds != nil {
+		img, ok, err := o.madeImage(ctx, d, r.ArtifactID)
+		if ok || err != nil {
+			return img.Image, img.Key, err
+		}
+	}
+	return o.sealed(ctx, d, r, owner)
+}
+
+// sealed builds or fetches the plain image, and seals it.
+func (o *Orchestrator) sealed(ctx context.Context, d *deployment, r Request, owner provider.InstanceID) (manifest.Image, []byte, error) {
 	select {
 	case o.building <- struct{}{}:
 		defer func() { <-o.building }()

@@ -16,6 +16,8 @@ type kept struct {
 	Seq uint64 `json:"seq"`
 	// Order is that of the pod, once it was placed.
 	Order []byte `json:"order,omitempty"`
+	// Pending is what is to be done after a build, while that is not done.
+	Pending *pending `json:"pending,omitempty"`
 }
 
 // load reads what was kept and returns what had not ended.
@@ -46,7 +48,7 @@ func (o *Orchestrator) load(ctx context.Context) ([]*deployment, error) {
 		d := newDeployment(k.Deployment)
 		copy(d.request[:], k.RequestID)
 		copy(d.order[:], k.Order)
-		d.seq = k.Seq
+		d.seq, d.pending = k.Seq, k.Pending
 		o.deployments[d.now.ID] = d
 		if d.request != [16]byte{} {
 			o.requests[d.request] = d.now.ID
@@ -70,6 +72,9 @@ func (o *Orchestrator) keepApp(ctx context.Context, a App) error {
 // keep stores a deployment. The caller holds d.mu.
 func (o *Orchestrator) keep(ctx context.Context, d *deployment, now Deployment, seq uint64) error {
 	k := kept{Deployment: now, RequestID: d.request[:], Seq: seq}
+	if !now.Status.Ended() {
+		k.Pending = d.pending
+	}
 	if d.order != [16]byte{} {
 		k.Order = d.order[:]
 	}

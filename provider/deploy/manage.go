@@ -35,7 +35,7 @@ func (o *Orchestrator) ListDeployments(ctx context.Context, namespace, appID str
 }
 
 // Cancel ends a deployment whose order is not placed yet.
-func (o *Orchestrator) Cancel(_ context.Context, namespace, id string) (Deployment, error) {
+func (o *Orchestrator) Cancel(ctx context.Context, namespace, id string) (Deployment, error) {
 	d, err := o.find(namespace, id)
 	if err != nil {
 		return Deployment{}, err
@@ -54,10 +54,21 @@ func (o *Orchestrator) Cancel(_ context.Context, namespace, id string) (Deployme
 	if d.cancel != nil {
 		d.cancel()
 	}
-	changed := d.changed
 	d.mu.Unlock()
-	<-changed
-	return d.get(), nil
+	// Lines of a build's log may come before the end.
+	for {
+		d.mu.Lock()
+		now, changed := d.now, d.changed
+		d.mu.Unlock()
+		if now.Status.Ended() {
+			return now, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return now, ctx.Err()
+		}
+	}
 }
 
 // Rollback brings back what a deployment ran, as a new deployment.
@@ -140,7 +151,7 @@ func (o *Orchestrator) again(old Deployment, environment, by string) Deployment 
 	now := o.cfg.Now()
 	next := Deployment{
 		ID: newID(), Namespace: old.Namespace, App: old.App, AppID: old.AppID, Environment: environment, Status: Pending,
-		Source: old.Source, ArtifactID: old.ArtifactID, ImageDigest: old.ImageDigest, ProcessType: old.ProcessType, Entry: old.Entry,
+		Source: old.Source, ArtifactID: old.ArtifactID, BuildID: old.BuildID, ImageDigest: old.ImageDigest, ProcessType: old.ProcessType, Entry: old.Entry,
 		Results: []Result{}, Warnings: []string{}, CreatedBy: by, Created: now, Updated: now,
 	}
 	if old.PreviewURL != "" {
@@ -172,6 +183,9 @@ func (o *Orchestrator) Logs(ctx context.Context, namespace, id string, q provide
 	}
 	now := d.get()
 	tenant, pod := tenantOf(now.Namespace), podName(now.App, now.Environment)
+	if now.BuildID != "" && now.Revision == 0 && o.cfg.Builds != nil {
+		return o.buildLog(ctx, now, q.Follow, fn)
+	}
 	if now.Failure != nil {
 		for _, line := range now.Failure.Log {
 			if err := fn(provider.LogLine{Time: now.Updated, Stream: "stdout", Text: []byte(line)}); err != nil {

@@ -94,7 +94,8 @@ type Aliases interface {
 	URL(host string) string
 }
 
-// Config is what an orchestrator is made of. All but Logger must be set.
+// Config is what an orchestrator is made of. All but Builds, NamespaceGit and Logger
+// must be set.
 type Config struct {
 	Apps, Deployments Documents
 	Orders            Orders
@@ -105,6 +106,11 @@ type Config struct {
 	Keeper            Keeper
 	Artifacts         Artifacts
 	Aliases           Aliases
+	// Builds may be nil: then nothing is built from source.
+	Builds Builds
+	// NamespaceGit is where the apps of a namespace have their sources, unless they
+	// say so themselves; nil for nowhere.
+	NamespaceGit func(ctx context.Context, namespace string) (AppSource, bool, error)
 	// Resolve finds an image that is referenced; files are refused before.
 	Resolve  func(ctx context.Context, ref oci.Reference, p oci.Platform) (*oci.Image, error)
 	Platform oci.Platform

@@ -22,6 +22,10 @@ func (o *Orchestrator) Plan(ctx context.Context, r Request) (Plan, error) {
 	if err := r.check(); err != nil {
 		return Plan{}, err
 	}
+	if r.built() {
+		return Plan{}, status.Invalid("deploy.dry_run", "the deployment", []status.Fault{{Field: "dry_run", Got: "a deployment that is built from source", Want: "files that need no build, an artifact or an image"}}).
+			WithHint("submit a build, and ask with its artifact_id")
+	}
 	app, err := o.AppByName(ctx, r.Namespace, r.App)
 	if err != nil && status.CodeOf(err) != status.NotFound {
 		return Plan{}, err

@@ -3,10 +3,11 @@ package deploy
 import (
 	"apocryph/manifest"
 	"apocryph/p2p/source"
+	"apocryph/provider/builds"
 )
 
-// Request asks for one deployment. Exactly one of Tree, ArtifactID, Image and
-// Archive says what is to run.
+// Request asks for one deployment. Exactly one of Tree, Git, ArtifactID, Image and
+// AwaitBuild says what is to run.
 type Request struct {
 	Namespace string
 	// App is the app's name; it is created where it does not exist.
@@ -14,7 +15,8 @@ type Request struct {
 	Environment string
 	// By is who asks, for the record.
 	By string
-	// Runtime is one of the builder's, and empty for an image that is referenced.
+	// Runtime is one of the builder's, and empty for an image that is referenced. For
+	// Git, and for a Tree, empty is found out; [Built] are built from source.
 	Runtime string
 	// Manifest has one container, whose image is filled in here. Its name is the
 	// app's.
@@ -22,6 +24,10 @@ type Request struct {
 	Entry    string
 	// Tree is taken over: it is closed when the deployment has it.
 	Tree *source.Tree
+	// Git is a commit, that is fetched and built here.
+	Git *builds.GitSource
+	// AwaitBuild waits for a build that somebody submits for this deployment.
+	AwaitBuild bool
 	// ArtifactID is an artifact of the namespace.
 	ArtifactID string
 	// Image is a reference, as in a manifest's image field, but for files.

@@ -25,6 +25,9 @@ func (o *Orchestrator) resume(ctx context.Context, d *deployment) {
 		o.finish(ctx, d, o.takeOver(ctx, d, v))
 		return
 	}
+	if d.pending != nil && o.cfg.Builds != nil && o.goOn(ctx, d) {
+		return
+	}
 	o.finish(ctx, d, status.New(status.Unavailable, "deploy.interrupted", "the provider stopped before the deployment was placed").
 		WithHint("deploy again"))
 }

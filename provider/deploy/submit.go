@@ -9,14 +9,13 @@ import (
 	"apocryph/manifest"
 	"apocryph/p2p/oci"
 	"apocryph/proto/status"
-	"apocryph/provider/build"
 )
 
 // check refuses a request before anything of it is stored. Nothing is taken over.
 func (r Request) check() error {
 	var faults []status.Fault
 	given := 0
-	for _, has := range []bool{r.Tree != nil, r.ArtifactID != "", r.Image != ""} {
+	for _, has := range []bool{r.Tree != nil, r.ArtifactID != "", r.Image != "", r.Git != nil, r.AwaitBuild} {
 		if has {
 			given++
 		}
@@ -27,8 +26,8 @@ func (r Request) check() error {
 	if !label.MatchString(r.Environment) || strings.Contains(r.Environment, "--") {
 		faults = append(faults, status.Fault{Field: "/environment", Got: r.Environment, Want: "a DNS label such as production"})
 	}
-	if r.Image == "" && !slices.Contains(build.Runtimes(), build.Runtime(r.Runtime)) {
-		faults = append(faults, status.Fault{Field: "/runtime", Got: r.Runtime, Want: "binary, image or static"})
+	if !r.runs() {
+		faults = append(faults, status.Fault{Field: "/runtime", Got: r.Runtime, Want: "binary, image, static, " + strings.Join(Built(), ", ") + "; or none, with a source"})
 	}
 	if r.Image != "" {
 		ref, err := oci.ParseReference(r.Image)
@@ -65,6 +64,9 @@ func (o *Orchestrator) submit(ctx context.Context, r Request, work func(context.
 	if err := r.check(); err != nil {
 		return Deployment{}, err
 	}
+	if r.built() && o.cfg.Builds == nil {
+		return Deployment{}, errNoBuilds()
+	}
 	app, err := o.appOf(ctx, r)
 	if err != nil {
 		return Deployment{}, err
@@ -80,6 +82,18 @@ func (o *Orchestrator) submit(ctx context.Context, r Request, work func(context.
 		d.now.Source.Type = "artifact"
 	case r.Image != "":
 		d.now.Source.Type, d.now.Source.Image, d.now.ProcessType = "image", r.Image, "docker"
+	}
+	if r.built() {
+		var err error
+		if d.pending, err = pendingOf(r); err != nil {
+			return Deployment{}, err
+		}
+	}
+	if r.Git != nil {
+		d.now.Source.Type = "git"
+	}
+	if r.AwaitBuild {
+		d.now.Source.Type, d.now.Stage = "build", stageAwaiting
 	}
 	if serves(r.Manifest) {
 		d.now.PreviewURL = o.previewURL(d.now)
@@ -102,10 +116,18 @@ func (o *Orchestrator) enlist(ctx context.Context, d *deployment, work func(cont
 		return o.deployments[id].get(), errRepeated
 	}
 	open := 0
+	awaiting := 0
 	for _, have := range o.deployments {
-		if !have.get().Status.Ended() {
+		switch {
+		case have.get().Status.Ended():
+		case have.awaits():
+			awaiting++
+		default:
 			open++
 		}
+	}
+	if d.awaits() {
+		open = awaiting
 	}
 	if open >= maxWaiting {
 		return Deployment{}, status.New(status.ResourceExhausted, "deploy.queue", "%d deployments are under way, the most at once", open).WithRetryAfter(retryLater)

@@ -44,6 +44,11 @@ func (o *Orchestrator) release(ctx context.Context, d *deployment) {
 
 // prepare makes the image of a request, and the order.
 func (o *Orchestrator) prepare(ctx context.Context, d *deployment, r Request) (provider.Direct, error) {
+	if r.AwaitBuild {
+		if err := o.await(ctx, d); err != nil {
+			return provider.Direct{}, err
+		}
+	}
 	if err := o.update(ctx, d, func(n *Deployment) { n.Status, n.Stage = Running, "building" }); err != nil {
 		return provider.Direct{}, err
 	}
