@@ -79,19 +79,13 @@ func (r *reader) process(d *body, m *Manifest) {
 		if given(d.Image) {
 			r.refuse(d.Image, "an image", `none: process_type "tish" runs the binary of artifact_id; "docker" runs an image`)
 		}
-		if !given(d.ArtifactID) {
-			r.refuse(at(d.ArtifactID, "/artifact_id"), "nothing", `the artifact that process_type "tish" runs`)
-		}
 		if m.Entry == "." {
 			r.refuse(d.Entry, quoted(m.Entry), "the path of an executable")
 		}
 	case kind == "docker":
 		m.Runtime = Image
-		switch {
-		case given(d.Image) && given(d.ArtifactID):
+		if given(d.Image) && given(d.ArtifactID) {
 			r.refuse(d.Image, "an image as well as an artifact", "one of image and artifact_id")
-		case !given(d.Image) && !given(d.ArtifactID):
-			r.refuse(at(d.Image, "/image"), "nothing", `the image that process_type "docker" runs, or the artifact_id of an uploaded one`)
 		}
 		if given(d.Entry) {
 			r.refuse(d.Entry, "an entry", "none: an image has its own; command replaces it")

@@ -117,11 +117,18 @@ func TestValid(t *testing.T) {
  "volumes":[{"name":"data","type":"persistent","path":"/data","size":"1Gi"},{"type":"emptyDir","path":"/tmp"}],
  "commit_sha":"ABCDEF0123456789ABCDEF0123456789ABCDEF01","expected_revision":7,"labels":{"app.example.org/tier":"web"}}`,
 		`{"name":"test","runtime":"image","ports":[{"targetPort":8443,"host":"a.example.org"},9000]}`,
+		`{"name":"app"}`,
+		`{"name":"app","runtime":"python","ports":[]}`,
+		`{"name":"app","runtime":"node","ports":[3000],"entry":"server.js"}`,
+		`{"name":"app","runtime":"go","port":9000,"args":["-v"]}`,
+		`{"name":"app","runtime":"dockerfile","listen":{"port":7000,"protocol":"tcp"}}`,
+		`{"name":"app","runtime":"static","source":"https://github.com/o/r","ref":"main","commit_sha":"abcdef0"}`,
 	}, parse))
 }
 
 func TestValidDeployment(t *testing.T) {
 	golden(t, "valid-deployment.golden", show(t, []string{
+		`{}`, `{"artifact_id":null,"environment":"production"}`, `{"process_type":"docker","networking":{"port":5000}}`,
 		`{"artifact_id":"` + uuid + `","process_type":"tish","replicas":1}`,
 		`{"artifact_id":"` + strings.ToUpper(uuid) + `"}`,
 		`{"artifact_id":"` + uuid + `","networking":{"port":null,"protocol":"http","health_path":"/healthz"}}`,
@@ -142,11 +149,11 @@ func base(runtime, rest string) string {
 func TestInvalid(t *testing.T) {
 	texts := []string{
 		`{}`, `[]`, `null`, `"x"`, `{"name":`, `{"name":"app","runtime":"static",}`, "\ufeff{}",
-		`{"runtime":"static"}`, `{"name":"app"}`, `{"name":null,"runtime":null}`, `{"name":"","runtime":""}`,
+		`{"runtime":"static"}`, `{"name":"app","image":"nginx"}`, `{"name":"app","runtime":"image","source":"gh:o/r"}`, `{"name":null,"runtime":null}`, `{"name":"","runtime":""}`,
 		`{"name":1,"runtime":2}`, `{"name":"App","runtime":"static"}`, `{"name":"-a","runtime":"static"}`,
 		`{"name":"` + strings.Repeat("a", 41) + `","runtime":"static"}`, `{"name":"../x","runtime":"static"}`,
 		`{"Name":"app","runtime":"static"}`, `{"name":"app","name":"b","runtime":"static"}`,
-		`{"name":"app","runtime":"deno"}`, `{"name":"app","runtime":"dockerfile"}`, `{"name":"app","runtime":["static"]}`,
+		`{"name":"app","runtime":"deno"}`, `{"name":"app","runtime":""}`, `{"name":"app","runtime":["static"]}`,
 		base("static", `"namespace":"A b"`), base("static", `"namespace":7`), base("static", `"environment":"Prod"`),
 		base("static", `"environment":"`+strings.Repeat("e", 40)+`"`), base("static", `"environment":{}`),
 		base("static", `"entry":"../etc"`), base("static", `"entry":"/etc"`), base("binary", `"entry":"."`), base("binary", `"entry":"a\u0000b"`),
@@ -155,7 +162,7 @@ func TestInvalid(t *testing.T) {
 		base("image", `"image":"oci:/etc"`), base("image", `"image":"docker-archive:x.tar"`), base("image", `"image":"OCI-archive:x.tar"`),
 		base("image", `"image":" nginx\u0001"`), base("image", `"image":"`+strings.Repeat("n", 2000)+`"`), base("image", `"image":"../x"`), base("image", `"image":"/x"`), base("image", `"image":"https://example.org/x"`), base("image", `"image":"~/x"`),
 		base("static", `"command":"x","args":["y"],"workingDir":"/"`),
-		base("static", `"source":"https://example.org/r.git","ref":"main"`), base("static", `"ref":"main"`), base("static", `"source":{}`),
+		base("static", `"source":"https://example.org/r.git","image":"nginx"`), base("static", `"ref":"main"`), base("static", `"source":{}`),
 		base("static", `"commit_sha":"xyz"`), base("static", `"commit_sha":true`), base("static", `"commit_sha":"abc"`),
 		base("static", `"mode":"attested"`), base("static", `"mode":"prod"`), base("static", `"mode":1`),
 		base("static", `"expected_revision":0`), base("static", `"expected_revision":"7"`), base("static", `"expected_revision":1.5`), base("static", `"expected_revision":-1`),
@@ -195,8 +202,8 @@ func TestInvalid(t *testing.T) {
 func TestInvalidDeployment(t *testing.T) {
 	tish := func(rest string) string { return `{"artifact_id":"` + uuid + `",` + rest + `}` }
 	golden(t, "invalid-deployment.golden", refused(t, []string{
-		`{}`, `[]`, `{"artifact_id":`, `{"process_type":"tish"}`, `{"artifact_id":null}`, `{"artifact_id":"x"}`, `{"artifact_id":7}`,
-		`{"process_type":"docker"}`, `{"image":"nginx"}`, `{"process_type":"docker","image":"oci:/x"}`,
+		`[]`, `{"artifact_id":`, `{"artifact_id":"x"}`, `{"artifact_id":7}`,
+		`{"image":"nginx"}`, `{"process_type":"docker","image":"oci:/x"}`,
 		tish(`"process_type":"docker","image":"nginx"`), tish(`"process_type":"wasm"`), tish(`"process_type":1`), tish(`"process_type":""`),
 		tish(`"process_type":"docker","entry":"x"`), tish(`"image":"nginx"`), tish(`"entry":"../x"`), tish(`"entry":"."`),
 		tish(`"environment":"A"`), tish(`"environment":1`), tish(`"replicas":-1`), tish(`"replicas":0.5`), tish(`"resources":{"cpus":1}`),
@@ -214,7 +221,7 @@ func TestAllFaults(t *testing.T) {
 	_, err := parse("{\n\"runtime\":\"lua\",\n\"ports\":[8080,\n\"a\"],\n\"env\":{\"A\":[]},\n\"nmae\":\"x\",\n\"replicas\":0}")
 	want := []string{
 		"line 1: /name: got nothing, want a value: it is required",
-		`line 2: /runtime: got "lua", want one of static, binary, image`,
+		`line 2: /runtime: got "lua", want one of static, binary, image, python, node, go, dockerfile`,
 		`line 4: /ports/1: got "a", want a target port, "EXTERNAL:TARGET", either with /tcp or /udp, or "TARGET/http"`,
 		`line 5: /env/A: got a list, want text, a number, true or false (write "" for nothing)`,
 		`line 6: /nmae: got unknown field "nmae", did you mean "name"?`,

@@ -46,16 +46,20 @@ type Manifest struct {
 	Namespace string
 	// Environment is a DNS label.
 	Environment string
-	// Runtime is one of [Runtimes].
+	// Runtime is one of [Runtimes], or empty where it is found out from the files.
 	Runtime string
-	// Entry is the executable of a binary, or the directory of static files, as a
-	// clean path within what is uploaded, with slashes and without one in front.
-	// Empty leaves the choice to the builder.
+	// Source is a repository that is built, as it was written, and Ref what of it;
+	// empty where files are uploaded.
+	Source, Ref string
+	// Entry is the executable of a binary, the directory of static files or what else
+	// the runtime begins with, as a clean path within what is uploaded, with slashes
+	// and without one in front. Empty leaves the choice to the builder.
 	Entry string
 	// Image is a registry reference or ipfs:CID; empty where files are uploaded or
 	// an artifact is named. It is never the name of a file.
 	Image string
-	// ArtifactID is the UUID of an artifact, in lower case; of deployments only.
+	// ArtifactID is the UUID of an artifact, in lower case; of deployments only. A
+	// deployment without it and Image waits for a build.
 	ArtifactID string
 	// CommitSHA is what the caller says the source is: hex digits, never checked.
 	CommitSHA string
@@ -75,7 +79,7 @@ type Manifest struct {
 
 // Runtimes are the values of runtime, in the order in which they are listed to
 // people.
-func Runtimes() []string { return []string{Static, Binary, Image} }
+func Runtimes() []string { return append([]string{Static, Binary, Image}, BuiltRuntimes()...) }
 
 // ProcessTypes are the values of process_type: "tish" is a native binary,
 // "docker" an image.

@@ -73,7 +73,7 @@ func TestSameAsFile(t *testing.T) {
 }
 
 func TestLists(t *testing.T) {
-	if d := cmp.Diff([]string{"static", "binary", "image"}, direct.Runtimes()); d != "" {
+	if d := cmp.Diff([]string{"static", "binary", "image", "python", "node", "go", "dockerfile"}, direct.Runtimes()); d != "" {
 		t.Error(d)
 	}
 	for _, kind := range direct.ProcessTypes() {

@@ -80,7 +80,7 @@ func (d *document) manifest(r *reader, defaults Defaults) (*Manifest, error) {
 		r.environment(at(d.Environment, "/environment"), m.Name, m.Environment)
 	}
 	r.mode(d, m)
-	r.source(d)
+	r.source(d, m)
 	r.expected(d, m)
 	r.runtime(d, m)
 	m.Pod = d.pod(r, m)
@@ -112,15 +112,6 @@ func (r *reader) mode(d *document, m *Manifest) {
 	}
 }
 
-func (r *reader) source(d *document) {
-	if r.text(d.Source) != "" {
-		r.refuse(d.Source, "a source", "uploaded files or an image: this version of the provider does not build from source")
-	}
-	if r.text(d.Ref) != "" && !given(d.Source) {
-		r.refuse(d.Ref, "a ref without a source", "none")
-	}
-}
-
 func (r *reader) expected(d *document, m *Manifest) {
 	if !given(d.Expected) {
 		return
@@ -137,8 +128,10 @@ func (r *reader) expected(d *document, m *Manifest) {
 func (r *reader) runtime(d *document, m *Manifest) {
 	m.Runtime = r.text(d.Runtime)
 	switch {
-	case d.Runtime.Kind == strictjson.Absent || d.Runtime.Kind == strictjson.Null:
-		r.refuse(at(d.Runtime, "/runtime"), "nothing", "one of %s", list(Runtimes()))
+	case !given(d.Runtime) && given(d.Image):
+		r.refuse(at(d.Runtime, "/runtime"), "nothing", `"image", or no image: without a runtime, it is found out from files`)
+		return
+	case !given(d.Runtime):
 		return
 	case m.Runtime == "":
 		return
@@ -148,6 +141,9 @@ func (r *reader) runtime(d *document, m *Manifest) {
 	}
 	if m.Runtime != Image && given(d.Image) {
 		r.refuse(d.Image, "an image", `none: runtime %q runs the uploaded files; runtime "image" runs an image`, m.Runtime)
+	}
+	if m.Runtime == Image && m.Source != "" {
+		r.refuse(d.Source, "a source", `none: runtime "image" runs an image that was built`)
 	}
 	if m.Runtime == Image && given(d.Entry) {
 		r.refuse(d.Entry, "an entry", "none: an image has its own; command replaces it")
@@ -176,6 +172,7 @@ func (d *document) pod(r *reader, m *Manifest) *manifest.Manifest {
 	if m.Runtime == Static && !given(c.port) && len(c.ports.Elems) == 0 {
 		c.port = number(place0("/port"), DefaultPort)
 	}
+	d.webPort(&c, m)
 	if given(d.HealthPath) {
 		if given(d.Health) {
 			r.refuse(d.HealthPath, "health as well", "one of health and health_path")
@@ -190,7 +187,8 @@ func (d *document) pod(r *reader, m *Manifest) *manifest.Manifest {
 	switch m.Runtime {
 	case Static:
 		needHTTP(r, pod, at(d.Ports, "/ports"))
-	case Binary:
+	case Image:
+	default:
 		tellPort(r, pod, at(d.Env, "/env"))
 	}
 	return pod
