@@ -11,4 +11,10 @@
 // The parser is stricter than git. What has two readings is refused: git fsck
 // warns of some of it, and hosts have shown signatures of one part of a commit
 // beside the author of another.
+//
+// [Verify] checks a signature of SSH (PROTOCOL.sshsig, namespace "git") or PGP
+// (RFC 9580) against the [Keys] that [ParseKeys] read. It covers the object
+// without the signature's own header, and so the tree, the parents and both
+// people. A signature that is wrong ([ReasonSignature]) is told apart from one
+// that is right and of somebody who is not in the list ([ReasonSigner]).
 package commit

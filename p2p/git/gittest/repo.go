@@ -71,7 +71,9 @@ func (r *Repo) Dir() string { return filepath.Join(r.s.root, r.name+".git") }
 func (r *Repo) Name() string { return r.name }
 
 // Slug names it as a repository of GitHub, at a ref or "".
-func (r *Repo) Slug(ref string) slug.Slug { return slug.Slug{Host: slug.GitHub, Repo: r.name, Ref: ref} }
+func (r *Repo) Slug(ref string) slug.Slug {
+	return slug.Slug{Host: slug.GitHub, Repo: r.name, Ref: ref}
+}
 
 // Fork makes a repository that shares all objects, with the same references.
 func (r *Repo) Fork(name string) *Repo {
@@ -135,7 +137,10 @@ func (r *Repo) AnnotatedTag(name, id string) string {
 }
 
 // Default sets the default branch.
-func (r *Repo) Default(branch string) { r.s.t.Helper(); r.write("HEAD", "ref: refs/heads/"+branch+"\n") }
+func (r *Repo) Default(branch string) {
+	r.s.t.Helper()
+	r.write("HEAD", "ref: refs/heads/"+branch+"\n")
+}
 
 // Head is the id of a branch, "" where there is none.
 func (r *Repo) Head(branch string) string {
