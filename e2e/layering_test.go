@@ -81,7 +81,7 @@ var homes = map[string][]string{
 var pure = []string{
 	"proto/status", "manifest", "manifest/offer", "attest", "attest/verify", "attest/policy",
 	"attest/keyrelease", "attest/tpmtemplate", "attest/receipt", "attest/bootlog", "attest/podlog", "attest/tlog", "manifest/internal/strictyaml", "attest/verify/p384",
-	"proto/nearest", "proto/strictjson", "manifest/direct", "manifest/slug", "attest/commit",
+	"proto/nearest", "proto/strictjson", "manifest/direct", "manifest/slug", "manifest/detect", "attest/commit",
 }
 
 var impure = []string{"net", "os", "log/slog", "log", "os/exec", "net/http", "math/rand"}

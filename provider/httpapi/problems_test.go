@@ -15,7 +15,7 @@ import (
 
 // problemSources are the packages whose reasons callers of the API see.
 var problemSources = []string{
-	"provider/httpapi", "provider/deploy", "provider/auth", "provider/artifacts", "p2p/source", "provider/build", "manifest/slug",
+	"provider/httpapi", "provider/deploy", "provider/auth", "provider/artifacts", "p2p/source", "provider/build", "manifest/slug", "manifest/detect",
 	"manifest/direct", "proto/strictjson", "proto/problem",
 }
 
