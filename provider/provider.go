@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"io"
+	"strings"
 	"time"
 
 	"apocryph/manifest"
@@ -17,6 +18,21 @@ type PodID string
 
 // InstanceID is one replica of one revision: "PODID-REVISION-REPLICA".
 type InstanceID string
+
+// BuildPrefix begins the ids of instances that run builds, and not a replica of
+// a pod: no pod id has a hyphen. Who runs builds removes them; the service does
+// not, though it knows no pod of theirs.
+const BuildPrefix = "build-"
+
+// Build reports whether an instance runs a build.
+func (id InstanceID) Build() bool { return strings.HasPrefix(string(id), BuildPrefix) }
+
+// MadePrefix begins the owners of images that builds have made. They are kept as
+// long as the build's artifact is, and builds release them.
+const MadePrefix = "made-"
+
+// Made reports whether an owner is a build's.
+func (id InstanceID) Made() bool { return strings.HasPrefix(string(id), MadePrefix) }
 
 // ImageRequest says which image to bring, and from whom.
 type ImageRequest struct {
@@ -103,6 +119,8 @@ type InstanceSpec struct {
 	Volumes    []manifest.Volume
 	// Secrets holds the files of secret volumes, by volume and file name.
 	Secrets map[string]map[string][]byte
+	// Offline leaves it no network but its own loopback, and no resolver.
+	Offline bool
 }
 
 // ContainerSpec is one container of an instance.
@@ -111,7 +129,19 @@ type ContainerSpec struct {
 	Image *Image
 	// Key is the PKCS #8 DER private key that opens the image; nil for a plain image.
 	Key []byte
+	// Binds are mounted beside Mounts.
+	Binds []Bind
+	// AsRoot runs it as root of its user namespace, whichever user its image names.
+	AsRoot bool
+	// Nested lets it be the host of containers of its own: in its user namespace
+	// it may mount, make namespaces and change its root. On this machine it may
+	// do as little as any other.
+	Nested bool
 }
+
+// Bind mounts a directory that is in a volume. It has to be there when the
+// container starts; Dir is relative and clean.
+type Bind struct{ Volume, Dir, Path string }
 
 // Runtime runs instances. Its implementations pass runtimetest.Test.
 type Runtime interface {

@@ -264,8 +264,8 @@ func (s *Service) sweep(ctx context.Context) {
 		left[id] = true
 	}
 	for id := range left {
-		// A build keeps what it made, which its own records know.
-		if strings.HasPrefix(string(id), "build-") || s.knows(id) || s.keepsImages(id) && !slices.ContainsFunc(have, func(i Instance) bool { return i.ID == id }) {
+		// Builds remove their own pods, and release what they made.
+		if id.Build() || id.Made() || s.knows(id) || s.keepsImages(id) && !slices.ContainsFunc(have, func(i Instance) bool { return i.ID == id }) {
 			continue
 		}
 		if err := s.removeInstance(ctx, id, 0, "left-over"); err != nil {

@@ -39,6 +39,9 @@ type Job struct {
 	Output string
 	// Egress lets the command reach the network; else it has none but itself.
 	Egress bool
+	// Nested lets the command make containers of its own, in its own user
+	// namespace, as a builder of Dockerfiles does. Nothing else needs it.
+	Nested bool
 	// CPUMillis, MemoryBytes, DiskBytes and Time are limits; 0 is the runner's default.
 	CPUMillis, MemoryBytes, DiskBytes uint64
 	Time                              time.Duration

@@ -64,7 +64,7 @@ func (j *job) get() Build {
 }
 
 // owner is who pins the image of a build.
-func (j *job) owner() provider.InstanceID { return provider.InstanceID("build-" + j.id) }
+func (j *job) owner() provider.InstanceID { return provider.InstanceID(provider.MadePrefix + j.id) }
 
 // put stores a build. The caller holds j.mu.
 func (q *Queue) put(ctx context.Context, j *job, now Build, seq uint64) error {

@@ -3,6 +3,7 @@ package containerd
 import (
 	"fmt"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -113,6 +114,20 @@ func checkContainer(at string, c provider.ContainerSpec, volumes map[string]bool
 		}
 		if paths[p] {
 			bad(at+"path", strconv.Quote(m.Path), "a path that no other mount has")
+		}
+		paths[p] = true
+	}
+	for i, b := range c.Binds {
+		at := fmt.Sprintf("%sbinds[%d].", at, i)
+		if !volumes[b.Volume] {
+			bad(at+"volume", strconv.Quote(b.Volume), "one of the volumes")
+		}
+		if !filepath.IsLocal(b.Dir) || b.Dir != path.Clean(b.Dir) {
+			bad(at+"dir", strconv.Quote(b.Dir), "a clean relative path")
+		}
+		p := path.Clean(b.Path)
+		if !path.IsAbs(p) || p == "/" || strings.ContainsAny(p+b.Dir, ":,\x00") || manifest.Reserved(p) != "" || paths[p] {
+			bad(at+"path", strconv.Quote(b.Path), "an absolute path below / that is nothing else's")
 		}
 		paths[p] = true
 	}

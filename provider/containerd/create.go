@@ -99,6 +99,9 @@ func (r *Runtime) create(ctx context.Context, cl *client.Client, s provider.Inst
 		if users[i], err = userOf(ctx, snaps, "view-"+rec.Containers[i].ID, img); err != nil {
 			return provider.Created{}, fmt.Errorf("finding the user of container %q: %w", s.Containers[i].Name, err)
 		}
+		if s.Containers[i].AsRoot {
+			users[i] = specs.User{}
+		}
 		for _, m := range s.Containers[i].Mounts {
 			if _, known := owners[m.Volume]; !known {
 				owners[m.Volume] = users[i].UID
@@ -129,7 +132,7 @@ func (r *Runtime) create(ctx context.Context, cl *client.Client, s provider.Inst
 
 // begin takes an address and a range of user ids and writes the record.
 func (r *Runtime) begin(s provider.InstanceSpec, images []*image) (*record, error) {
-	rec := &record{ID: s.ID, Pod: s.Pod, Publisher: s.Publisher, Phase: making}
+	rec := &record{ID: s.ID, Pod: s.Pod, Publisher: s.Publisher, Phase: making, Offline: s.Offline}
 	for i, c := range s.Containers {
 		rec.Containers = append(rec.Containers, containerRecord{
 			Name: c.Name, ID: containerID(s.ID, c.Name), Image: images[i].id, StopSignal: images[i].config.StopSignal,
@@ -183,10 +186,14 @@ func (r *Runtime) furnish(ctx context.Context, s provider.InstanceSpec, rec *rec
 	if err := pinNamespaces(r.dirs, s.ID, rec.UIDs); err != nil {
 		return place{}, err
 	}
-	if err := r.net.attach(s.ID, rec.IP); err != nil {
-		return place{}, fmt.Errorf("connecting to the network: %w", err)
+	if err := r.link(rec); err != nil {
+		return place{}, err
 	}
-	for name, text := range nameFiles(s.Name, rec.IP, r.net.resolvers, s.Containers) {
+	resolvers := r.net.resolvers
+	if s.Offline {
+		resolvers = nil
+	}
+	for name, text := range nameFiles(s.Name, rec.IP, resolvers, s.Containers) {
 		p.files["/etc/"+name] = filepath.Join(r.dirs.instance(s.ID), name)
 		if err := attendant.WriteFile(p.files["/etc/"+name], []byte(text), 0o644); err != nil {
 			return place{}, err

@@ -134,3 +134,22 @@ func (n *network) detach(id provider.InstanceID) error {
 	}
 	return nil
 }
+
+// loopback enables the loopback of a namespace that has no link.
+func loopback(netns string) error {
+	ns, err := vns.GetFromPath(netns)
+	if err != nil {
+		return fmt.Errorf("opening network namespace: %w", err)
+	}
+	defer ns.Close()
+	in, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("entering network namespace: %w", err)
+	}
+	defer in.Close()
+	lo, err := in.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	return in.LinkSetUp(lo)
+}

@@ -32,9 +32,11 @@ type record struct {
 	Publisher provider.PublisherID
 	Phase     phase
 	// IP is the instance's address, UIDs the first of its range of user ids.
-	IP         netip.Addr
-	UIDs       uint32
-	Secrets    []string `json:",omitempty"`
+	IP      netip.Addr
+	UIDs    uint32
+	Secrets []string `json:",omitempty"`
+	// Offline instances have no link.
+	Offline    bool `json:",omitempty"`
 	Containers []containerRecord
 }
 

@@ -83,7 +83,7 @@ func (r *Runtime) heal(ctx context.Context) {
 	r.mu.Lock()
 	var loose []provider.InstanceID
 	for id, rec := range r.records {
-		if rec.Phase == made && !r.net.attached(id) {
+		if rec.Phase == made && !rec.Offline && !r.net.attached(id) {
 			loose = append(loose, id)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -107,6 +108,12 @@ func newSpec(ctx context.Context, id string, c provider.ContainerSpec, img *imag
 	slices.SortFunc(mounts, func(a, b manifest.Mount) int { return strings.Compare(path.Clean(a.Path), path.Clean(b.Path)) })
 	for _, m := range mounts {
 		s.Mounts = append(s.Mounts, bind(p.volumes[m.Volume], path.Clean(m.Path), m.ReadOnly || p.readOnly[m.Volume]))
+	}
+	for _, b := range c.Binds {
+		s.Mounts = append(s.Mounts, bind(filepath.Join(p.volumes[b.Volume], b.Dir), path.Clean(b.Path), p.readOnly[b.Volume]))
+	}
+	if c.Nested {
+		nest(s)
 	}
 	s.Linux.Seccomp = seccomp.DefaultProfile(s)
 	return s, nil

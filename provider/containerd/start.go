@@ -66,6 +66,17 @@ func (r *Runtime) connect(rec *record) error {
 			return err
 		}
 	}
+	return r.link(rec)
+}
+
+// link connects an instance to the network, unless it has none.
+func (r *Runtime) link(rec *record) error {
+	if rec.Offline {
+		if err := loopback(r.dirs.netns(rec.ID)); err != nil {
+			return fmt.Errorf("enabling its loopback: %w", err)
+		}
+		return nil
+	}
 	if err := r.net.attach(rec.ID, rec.IP); err != nil {
 		return fmt.Errorf("connecting to the network: %w", err)
 	}

@@ -1,0 +1,190 @@
+package containerd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"apocryph/manifest"
+	"apocryph/p2p/oci"
+	"apocryph/proto/status"
+	"apocryph/provider"
+	"apocryph/provider/build"
+	"apocryph/provider/buildpod"
+	"apocryph/provider/runtimetest"
+)
+
+// plainImages keeps images as they are.
+type plainImages struct {
+	mu  sync.Mutex
+	all map[provider.InstanceID]*oci.Image
+}
+
+func (p *plainImages) Import(_ context.Context, img *oci.Image, owner provider.InstanceID, _ func(done, total int64)) (manifest.Image, []byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all[owner] = img
+	return manifest.Image{ImageID: img.ID()}, nil, nil
+}
+
+func (p *plainImages) Fetch(_ context.Context, owner provider.InstanceID, _ provider.ImageRequest, _ func(provider.Progress)) (*provider.Image, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	img := p.all[owner]
+	if img == nil {
+		return nil, errors.New("no such image")
+	}
+	out := &provider.Image{Config: img.Config}
+	for _, l := range img.Layers {
+		out.Layers = append(out.Layers, provider.Layer{
+			MediaType: l.MediaType, Digest: l.Digest, Size: l.Size,
+			Open: func(ctx context.Context) (provider.ReadAtCloser, error) {
+				r, err := l.Open(ctx)
+				if err != nil {
+					return nil, err
+				}
+				defer r.Close()
+				data, err := io.ReadAll(r)
+				return memory{bytes.NewReader(data)}, err
+			},
+		})
+	}
+	return out, nil
+}
+
+func (p *plainImages) Release(_ context.Context, owner provider.InstanceID) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.all, owner)
+	return nil
+}
+
+func (p *plainImages) Owners(context.Context) ([]provider.InstanceID, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []provider.InstanceID
+	for o := range p.all {
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+type memory struct{ *bytes.Reader }
+
+func (memory) Close() error { return nil }
+
+// plain is an image as a base is.
+func plain(img *provider.Image) *oci.Image {
+	out := &oci.Image{Config: img.Config}
+	for _, l := range img.Layers {
+		out.Layers = append(out.Layers, oci.Layer{
+			MediaType: l.MediaType, Digest: l.Digest, Size: l.Size,
+			Open: func(ctx context.Context) (io.ReadCloser, error) {
+				b, err := l.Open(ctx)
+				if err != nil {
+					return nil, err
+				}
+				return io.NopCloser(io.NewSectionReader(b, 0, b.Size())), nil
+			},
+		})
+	}
+	return out
+}
+
+// buildPods are build pods on the shared runtime, and the image of the probe.
+func buildPods(t *testing.T) (*buildpod.Pods, *oci.Image) {
+	t.Helper()
+	images := &plainImages{all: map[provider.InstanceID]*oci.Image{}}
+	p, err := buildpod.New(buildpod.Config{
+		Runtime: shared, Importer: images, Images: images, Disks: shared.cfg.Volumes, Dir: t.TempDir(),
+		Defaults: buildpod.Limits{MemoryBytes: 256 << 20, Time: 30 * time.Second, DiskBytes: 64 << 20, PIDs: 64, CPUMillis: 1000},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		disks, err := shared.cfg.Volumes.List()
+		for _, d := range disks {
+			if pod, _, _ := strings.Cut(d, "."); strings.HasPrefix(pod, provider.BuildPrefix) {
+				err = errors.Join(err, shared.RemoveVolumes(context.Background(), provider.PodID(pod)))
+			}
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	img, _ := runtimetest.Build(t, runtimetest.Image{Plain: true})
+	return p, plain(img)
+}
+
+func probeJob(img *oci.Image, script ...string) build.Job {
+	return build.Job{Namespace: "tenant", Name: "app", Image: img, Argv: append([]string{runtimetest.Probe}, script...)}
+}
+
+func TestBuildPod(t *testing.T) {
+	p, img := buildPods(t)
+	var log bytes.Buffer
+	j := probeJob(img, "cat", "/src/a/file", ";", "write", "/out/x", "made", ";", "write", "/src/new", "x", ";",
+		"write", "/tmp/t", "x", ";", "env", "A", ";", "stat", "/src/a/file", "/out", "/tmp", ";", "err", "bye")
+	j.Source = fstest.MapFS{"a/file": {Data: []byte("content"), Mode: 0o600}, "run.sh": {Mode: 0o700}}
+	j.Env, j.Log, j.Output = []string{"A=b=c"}, &log, t.TempDir()
+	for range 2 {
+		log.Reset()
+		j.Output = t.TempDir()
+		began := time.Now()
+		if err := p.Run(t.Context(), j); err != nil {
+			t.Fatalf("%v\n%s", err, log.String())
+		}
+		t.Log("took", time.Since(began))
+		for _, want := range []string{"content\n", "b=c\n", "/src/a/file -rw-r--r-- 0 0\n", "/out drwxr-xr-x 0 0\n", "/tmp dtrwxrwxrwx 0 0\n", "bye\n"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("no %q in %q", want, log.String())
+			}
+		}
+		if got, err := os.ReadFile(filepath.Join(j.Output, "x")); err != nil || string(got) != "made" {
+			t.Errorf("the output: %q, %v", got, err)
+		}
+	}
+}
+
+func TestBuildPodEnds(t *testing.T) {
+	p, img := buildPods(t)
+	for _, c := range []struct {
+		name   string
+		script []string
+		change func(*build.Job)
+		reason string
+		says   string
+	}{
+		{"another status", []string{"echo", "the reason", ";", "exit", "3"}, nil, "build.command", "status 3"},
+		{"no such program", nil, func(j *build.Job) { j.Argv = []string{"/nothing"} }, "build.command", "not in its image"},
+		{"too much memory", []string{"eat", "536870912"}, nil, "build.memory", "256 MiB"},
+		{"too long", []string{"echo", "the reason", ";", "stubborn"}, func(j *build.Job) { j.Time = time.Second }, "build.time", "1s"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			j := probeJob(img, c.script...)
+			if c.change != nil {
+				c.change(&j)
+			}
+			err := p.Run(t.Context(), j)
+			if status.CodeOf(err) != status.InvalidArgument || status.ReasonOf(err) != c.reason || !strings.Contains(err.Error(), c.says) {
+				t.Fatalf("got %v (%s), want %s", err, status.ReasonOf(err), c.reason)
+			}
+			var e *status.Error
+			if c.says == "status 3" && (!errors.As(err, &e) || len(e.Log) != 1 || e.Log[0] != "the reason") {
+				t.Errorf("the last lines: %+v", e)
+			}
+		})
+	}
+}
