@@ -6,21 +6,35 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// nestedCapabilities are what a builder of images needs beyond capabilities,
-// in its own user namespace: mounts and namespaces (SYS_ADMIN), another root
-// (SYS_CHROOT), and what package managers expect of the containers in there.
-// None of them counts in the namespaces of this machine.
+// nestedCapabilities are what a builder of images needs beyond capabilities:
+// mounts and namespaces (SYS_ADMIN), and another root (SYS_CHROOT). They count
+// in its own user namespace and those below, and in none of this machine.
 var nestedCapabilities = []string{"CAP_SYS_ADMIN", "CAP_SYS_CHROOT"}
 
-// nest lets a container host others. The seccomp profile, which is made of the
-// capabilities, then has mount, unshare, setns and clone with namespaces. What
-// hides parts of /proc goes: the kernel lets nobody mount a proc, which an inner
-// container needs, while some of an outer one is hidden (mount_too_revealing in
-// fs/namespace.c). They are for the host's root to read and write, whom the user
-// namespace does not have.
+// neverNested are system calls that the seccomp profile gives to who has
+// SYS_ADMIN, and that no builder needs: each is much of the kernel to attack,
+// and some were ways out of user namespaces (fsconfig, CVE-2022-0185).
+var neverNested = []string{
+	"bpf", "fanotify_init", "fsconfig", "fsmount", "fsopen", "fspick", "lookup_dcookie", "mount_setattr", "move_mount",
+	"open_tree", "perf_event_open", "quotactl", "quotactl_fd", "syslog",
+}
+
+// nest gives a process the capabilities of nestedCapabilities. The seccomp
+// profile follows from them. It can undo the masks of /proc then, which are for
+// the eyes of the machine's root: its own is somebody else.
 func nest(s *specs.Spec) {
 	all := slices.Concat(s.Process.Capabilities.Bounding, nestedCapabilities)
 	slices.Sort(all)
 	s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: all, Permitted: all, Effective: all}
-	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
+}
+
+// narrow takes what is neverNested out of a profile.
+func narrow(p *specs.LinuxSeccomp) {
+	for i, rule := range p.Syscalls {
+		if rule.Action == specs.ActAllow {
+			p.Syscalls[i].Names = slices.DeleteFunc(slices.Clone(rule.Names), func(name string) bool { return slices.Contains(neverNested, name) })
+		}
+	}
+	// runc refuses a rule without names.
+	p.Syscalls = slices.DeleteFunc(p.Syscalls, func(r specs.LinuxSyscall) bool { return len(r.Names) == 0 })
 }

@@ -116,6 +116,9 @@ func newSpec(ctx context.Context, id string, c provider.ContainerSpec, img *imag
 		nest(s)
 	}
 	s.Linux.Seccomp = seccomp.DefaultProfile(s)
+	if c.Nested {
+		narrow(s.Linux.Seccomp)
+	}
 	return s, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +26,9 @@ type Fake struct {
 	// Handler makes what answers HTTP on an instance's ports while the
 	// container runs; nil means that nobody listens. Set it before use.
 	Handler func(provider.InstanceSpec, provider.ContainerSpec) http.Handler
+	// Disks, where it is set, makes the directory of a persistent volume on this
+	// machine, by the volume's name "POD.VOLUME". Set it before use.
+	Disks Disks
 
 	mu        sync.Mutex
 	base      netip.Addr
@@ -35,6 +39,13 @@ type Fake struct {
 	faults   map[string]error
 	// processes are the goroutines of containers.
 	processes sync.WaitGroup
+}
+
+// Disks is what the volumes of a [Fake] are kept by.
+type Disks interface {
+	Open(ctx context.Context, name string, bytes uint64) (dir string, err error)
+	Remove(ctx context.Context, name string) error
+	List() ([]string, error)
 }
 
 type fakeInstance struct {
@@ -58,6 +69,8 @@ type fakeContainer struct {
 type fakeVolume struct {
 	mu    sync.Mutex
 	files map[string][]byte
+	// dir has the files instead, where it is set.
+	dir string
 }
 
 var _ Runtime = (*Fake)(nil)
@@ -156,7 +169,9 @@ func (f *Fake) Create(ctx context.Context, s provider.InstanceSpec, report func(
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.mount(in)
+	if err := f.mount(ctx, in); err != nil {
+		return provider.Created{}, err
+	}
 	f.base = f.base.Next()
 	in.ip = f.base
 	f.instances[s.ID] = in
@@ -168,7 +183,7 @@ func (f *Fake) Create(ctx context.Context, s provider.InstanceSpec, report func(
 }
 
 // mount gives the containers of an instance their volumes. The lock is held.
-func (f *Fake) mount(in *fakeInstance) {
+func (f *Fake) mount(ctx context.Context, in *fakeInstance) error {
 	for _, v := range in.spec.Volumes {
 		vol := &fakeVolume{files: map[string][]byte{}}
 		switch v.Kind {
@@ -186,11 +201,18 @@ func (f *Fake) mount(in *fakeInstance) {
 				pod[v.Name] = vol
 			}
 			vol = pod[v.Name]
+			if f.Disks != nil {
+				var err error
+				if vol.dir, err = f.Disks.Open(ctx, string(in.spec.Pod)+"."+v.Name, v.Bytes); err != nil {
+					return fmt.Errorf("making volume %q: %w", v.Name, err)
+				}
+			}
 		}
 		for _, c := range in.containers {
 			c.volumes[v.Name] = vol
 		}
 	}
+	return nil
 }
 
 // Start starts an instance; see [provider.Runtime].
@@ -284,7 +306,7 @@ func (f *Fake) Remove(ctx context.Context, id provider.InstanceID, grace time.Du
 }
 
 // RemoveVolumes deletes a pod's persistent volumes.
-func (f *Fake) RemoveVolumes(_ context.Context, pod provider.PodID) error {
+func (f *Fake) RemoveVolumes(ctx context.Context, pod provider.PodID) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id, in := range f.instances {
@@ -293,7 +315,16 @@ func (f *Fake) RemoveVolumes(_ context.Context, pod provider.PodID) error {
 		}
 	}
 	delete(f.volumes, pod)
-	return nil
+	if f.Disks == nil {
+		return nil
+	}
+	names, err := f.Disks.List()
+	for _, name := range names {
+		if strings.HasPrefix(name, string(pod)+".") {
+			err = errors.Join(err, f.Disks.Remove(ctx, name))
+		}
+	}
+	return err
 }
 
 // missingProgram is a path that no image has.

@@ -1,6 +1,7 @@
 package runtimetest
 
 import (
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -47,6 +48,13 @@ func checkSpec(s provider.InstanceSpec) error {
 				ok = ok && m.Path != r && !strings.HasPrefix(m.Path, r+"/")
 			}
 			bad(ok && slices.Contains(volumes, m.Volume), "mounts", m.Path)
+		}
+	}
+	for _, c := range s.Containers {
+		for _, b := range c.Binds {
+			bad(slices.Contains(volumes, b.Volume), "binds.volume", b.Volume)
+			bad(filepath.IsLocal(b.Dir) && filepath.Clean(b.Dir) == b.Dir, "binds.dir", b.Dir)
+			bad(strings.HasPrefix(b.Path, "/") && b.Path != "/" && !strings.HasPrefix(b.Path, "/proc"), "binds.path", b.Path)
 		}
 	}
 	if faults != nil {

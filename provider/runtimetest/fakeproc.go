@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -158,6 +160,11 @@ func (w *world) volume(path string) (*fakeVolume, string, bool) {
 			return w.c.volumes[m.Volume], rest, readOnly
 		}
 	}
+	for _, b := range w.c.spec.Binds {
+		if rest, ok := strings.CutPrefix(path, b.Path); ok && strings.HasPrefix(rest, "/") {
+			return w.c.volumes[b.Volume], "/" + b.Dir + rest, false
+		}
+	}
 	return nil, "", false
 }
 
@@ -165,6 +172,9 @@ func (w *world) ReadFile(path string) ([]byte, error) {
 	v, name, _ := w.volume(path)
 	if v == nil {
 		return nil, fs.ErrNotExist
+	}
+	if v.dir != "" {
+		return os.ReadFile(filepath.Join(v.dir, name))
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -182,6 +192,9 @@ func (w *world) WriteFile(path string, data []byte) error {
 	}
 	if readOnly {
 		return fs.ErrPermission
+	}
+	if v.dir != "" {
+		return os.WriteFile(filepath.Join(v.dir, name), data, 0o644)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -45,6 +45,8 @@ func Test(t *testing.T, newRuntime func(t *testing.T) Runtime) {
 		{"Secrets", testSecrets},
 		{"PersistentVolumes", testPersistent},
 		{"EmptyVolumes", testEmpty},
+		{"Binds", testBinds},
+		{"Offline", testOffline},
 		{"Containers", testContainers},
 		{"Keys", testKeys},
 		{"DamagedImages", testDamaged},

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -34,9 +35,15 @@ func (m *machine) Print(stream, line string) {
 	fmt.Println(line)
 }
 
-func (m *machine) Getenv(name string) (string, bool)        { return os.LookupEnv(name) }
-func (m *machine) ReadFile(path string) ([]byte, error)     { return os.ReadFile(path) }
-func (m *machine) WriteFile(path string, data []byte) error { return os.WriteFile(path, data, 0o644) }
+func (m *machine) Getenv(name string) (string, bool)    { return os.LookupEnv(name) }
+func (m *machine) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
+
+func (m *machine) WriteFile(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o644)
+}
 
 func (m *machine) Lookup(name string) (string, error) {
 	addrs, err := net.LookupHost(name)

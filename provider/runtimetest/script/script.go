@@ -8,7 +8,7 @@
 //	err TEXT...       the same to standard error
 //	env NAME          writes the value of a variable
 //	cat FILE          writes a file
-//	write FILE TEXT   makes a file
+//	write FILE TEXT   makes a file, and the directories above
 //	host NAME         writes nothing, fails unless NAME is known as 127.0.0.1
 //	exit CODE         ends the program
 //	sleep             waits for the request to end, then goes on
