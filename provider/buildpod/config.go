@@ -101,6 +101,8 @@ type Config struct {
 
 	// step is told, in tests, how far a job is; an error is a kill there.
 	step func(name string) error
+	// quiet is quietTime, but in tests.
+	quiet time.Duration
 }
 
 func (c Config) check() error {

@@ -14,9 +14,9 @@ const (
 	// lastLines are kept for the error, and at most lastLine bytes of each.
 	lastLines = 30
 	lastLine  = 1 << 10
-	// quiet is how long a log says nothing before its end is believed: its writer
+	// quietTime is how long a log says nothing before its end is believed: its writer
 	// is a moment behind the command, and its reader looks every 200 ms.
-	quiet = 300 * time.Millisecond
+	quietTime = 300 * time.Millisecond
 	// settleTime bounds the wait for that.
 	settleTime = 3 * time.Second
 )
@@ -76,7 +76,7 @@ func (c *capture) add(l provider.LogLine) error {
 }
 
 // settle waits until all that a command has written is here.
-func (c *capture) settle(ctx context.Context) {
+func (c *capture) settle(ctx context.Context, quiet time.Duration) {
 	stop := time.NewTimer(settleTime)
 	defer stop.Stop()
 	still := time.NewTimer(quiet)

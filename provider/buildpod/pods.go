@@ -44,6 +44,9 @@ func New(cfg Config) (*Pods, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.quiet == 0 {
+		cfg.quiet = quietTime
+	}
 	if cfg.step == nil {
 		cfg.step = func(string) error { return nil }
 	}

@@ -130,7 +130,7 @@ func (p *Pods) execute(ctx context.Context, j *job) (end, error) {
 	if err != nil && !late {
 		return end{}, fmt.Errorf("waiting for the command: %w", err)
 	}
-	log.settle(ctx)
+	log.settle(ctx, p.cfg.quiet)
 	return end{state: st, late: late, last: log.last()}, p.cfg.step("ended")
 }
 

@@ -194,7 +194,8 @@ func (w *world) WriteFile(path string, data []byte) error {
 		return fs.ErrPermission
 	}
 	if v.dir != "" {
-		return os.WriteFile(filepath.Join(v.dir, name), data, 0o644)
+		to := filepath.Join(v.dir, name)
+		return errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, data, 0o644))
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
