@@ -7,11 +7,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"apocryph/manifest"
 	"apocryph/p2p/oci"
@@ -186,5 +192,104 @@ func TestBuildPodEnds(t *testing.T) {
 				t.Errorf("the last lines: %+v", e)
 			}
 		})
+	}
+}
+
+func TestBuildPodNetwork(t *testing.T) {
+	internet(t)
+	b := bench(t)
+	hostPort := serveHost(t, ":0")
+	other := b.Spec("serve", ":80", "other pod", ";", "sleep")
+	otherIP := b.Up(other).IP
+	gateway := shared.net.gateway().String()
+	p, img := buildPods(t)
+	closed := []string{
+		otherIP + ":80", gateway + ":" + hostPort, hostSide + ":" + hostPort, metadata + ":" + hostPort, metadata + ":80", privateHost + ":80",
+	}
+	var log bytes.Buffer
+	j := probeJob(img, slices.Concat([]string{"get", "http://" + netSide + "/", ";", "shut"}, closed)...)
+	j.Egress, j.Log = true, &log
+	if err := p.Run(t.Context(), j); err != nil || !strings.Contains(log.String(), "caller "+hostSide) {
+		t.Errorf("with egress: %v: %s", err, log.String())
+	}
+
+	log.Reset()
+	j = probeJob(img, slices.Concat([]string{
+		"serve", "127.0.0.1:90", "itself", ";", "get", "http://127.0.0.1:90/", ";", "cat", "/etc/resolv.conf", ";", "cat", "/proc/net/dev", ";", "shut",
+	}, closed, []string{netSide + ":80", "[" + "fe80::1" + "]:80"})...)
+	j.Log = &log
+	if err := p.Run(t.Context(), j); err != nil || !strings.Contains(log.String(), "200 itself") {
+		t.Errorf("without egress: %v: %s", err, log.String())
+	}
+	if strings.Contains(log.String(), "nameserver") || strings.Contains(log.String(), "eth0") || !strings.Contains(log.String(), "lo:") {
+		t.Errorf("without egress: %s", log.String())
+	}
+	log.Reset()
+	for _, r := range shared.net.resolvers {
+		j = probeJob(img, "ask", r.String()+":53", "example.com")
+		j.Log = &log
+		if err := p.Run(t.Context(), j); status.ReasonOf(err) != "build.command" {
+			t.Errorf("a name was resolved without egress: %v: %s", err, log.String())
+		}
+	}
+}
+
+// TestBuildPodIsHeld: forks are counted and end with the job; other processes,
+// and what is the machine's, are not there.
+func TestBuildPodIsHeld(t *testing.T) {
+	p, img := buildPods(t)
+	me := strconv.Itoa(os.Getpid())
+	for _, nested := range []bool{false, true} {
+		var log bytes.Buffer
+		j := probeJob(img, "proc", ";",
+			"denied", "r", "/proc/"+me+"/environ", "/proc/"+me+"/root/etc/passwd", "/proc/kcore", "/dev/mem", "/dev/kmsg", ";",
+			"denied", "w", "/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/sys/kernel/uevent_helper",
+			"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory.max", ";",
+			"fork", "1000")
+		j.Nested, j.Log = nested, &log
+		if err := p.Run(t.Context(), j); err != nil {
+			t.Fatalf("nested %v: %v\n%s", nested, err, log.String())
+		}
+		text := log.String()
+		caps := map[bool]string{false: "00000000800005fb", true: "00000000802405fb"}[nested]
+		for _, want := range []string{
+			`(?m)^Seccomp:\s+2$`, `(?m)^NoNewPrivs:\s+1$`, `(?m)^CapBnd:\s+` + caps + `$`, `(?m)^CapEff:\s+` + caps + `$`,
+			`(?m)^\s+0\s+\d{10}\s+65536$`, `(?m)^forked [1-5][0-9]? then`,
+		} {
+			if !regexp.MustCompile(want).MatchString(text) {
+				t.Errorf("nested %v: no match for %s in:\n%s", nested, want, text)
+			}
+		}
+	}
+}
+
+// TestNestedFilter: who hosts containers may mount and unshare, and nothing
+// else of what the profile gives to SYS_ADMIN.
+func TestNestedFilter(t *testing.T) {
+	for _, nested := range []bool{false, true} {
+		c := provider.ContainerSpec{Nested: nested}
+		c.Command = []string{"x"}
+		s, err := newSpec(namespaces.WithNamespace(t.Context(), "x"), "x", c, &image{}, specs.User{}, place{cgroup: "/x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		allowed := map[string]bool{}
+		for _, rule := range s.Linux.Seccomp.Syscalls {
+			for _, name := range rule.Names {
+				if rule.Action == specs.ActAllow && len(rule.Args) == 0 {
+					allowed[name] = true
+				}
+			}
+		}
+		for _, name := range []string{"mount", "umount2", "unshare", "setns", "chroot"} {
+			if allowed[name] != nested {
+				t.Errorf("nested %v: %s is allowed: %v", nested, name, allowed[name])
+			}
+		}
+		for _, name := range append(slices.Clone(neverNested), "keyctl", "init_module", "kexec_load", "userfaultfd", "reboot", "swapon") {
+			if allowed[name] {
+				t.Errorf("nested %v: %s is allowed", nested, name)
+			}
+		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -84,6 +85,29 @@ func other(cmd string, args []string) (error, bool) {
 			return err, true
 		}
 		return c.Close(), true
+	case "shut":
+		// shut ADDRESS...: fails if a connection is made to any of them.
+		for _, a := range args {
+			if c, err := net.DialTimeout("tcp", a, 2*time.Second); err == nil {
+				return errors.Join(fmt.Errorf("%s is open", a), c.Close()), true
+			}
+		}
+		return nil, true
+	case "denied":
+		// denied r|w FILE...: fails if one of them can be read, or opened for writing.
+		for _, a := range args[1:] {
+			flag := map[string]int{"r": os.O_RDONLY, "w": os.O_WRONLY}[args[0]]
+			f, err := os.OpenFile(a, flag, 0)
+			if err != nil {
+				continue
+			}
+			n, err := f.Read(make([]byte, 16))
+			_ = f.Close()
+			if flag == os.O_WRONLY || err == nil && n > 0 {
+				return fmt.Errorf("%s can be opened", a), true
+			}
+		}
+		return nil, true
 	case "ask":
 		return ask(args[0], args[1]), true
 	case "eat":
