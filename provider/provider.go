@@ -187,6 +187,13 @@ type Instances interface {
 	Exec(ctx context.Context, id InstanceID, container string, argv []string) (int, []byte, error)
 }
 
+// Roots looks at the writable root file systems of instances, which no quota bounds.
+type Roots interface {
+	// RootBytes is what the containers of an instance have written to their root
+	// file systems, in bytes on the disk.
+	RootBytes(ctx context.Context, id InstanceID) (uint64, error)
+}
+
 // Volumes are the persistent volumes of pods.
 type Volumes interface {
 	// RemoveVolumes deletes a pod's persistent volumes. An unknown pod is no error.

@@ -88,6 +88,9 @@ type Config struct {
 	Importer Importer
 	Images   provider.Images
 	Disks    Disks
+	// Roots measures what a job writes beside its volume, which then counts
+	// against its disk, a moment late; nil where the runtime's storage bounds it.
+	Roots provider.Roots
 	// Dir is absolute and durable, and holds names, sizes and times of use alone.
 	Dir string
 	// Defaults are the limits of jobs that name none.

@@ -18,6 +18,8 @@ const (
 	// lookAgain is how often the runtime is asked for the end of a job, in case
 	// it went unreported.
 	lookAgain = 250 * time.Millisecond
+	// measureEvery is how often the root file system of a job is walked.
+	measureEvery = time.Second
 )
 
 // Run runs a job; see [build.Runner]. Refusals of the job itself are
@@ -105,9 +107,10 @@ func (p *Pods) dir(ctx context.Context, j *job) (string, error) {
 // end is how a job ended.
 type end struct {
 	state provider.ContainerState
-	// late is set where its time was over.
-	late bool
-	last []string
+	// late is set where its time was over, big where its root file system was
+	// larger than its disk.
+	late, big bool
+	last      []string
 }
 
 // execute starts a job and waits for its end.
@@ -122,16 +125,17 @@ func (p *Pods) execute(ctx context.Context, j *job) (end, error) {
 	if err := p.cfg.step("started"); err != nil {
 		return end{}, err
 	}
-	st, err := p.wait(timed, j.id)
+	st, err := p.wait(timed, j)
 	if ctx.Err() != nil {
 		return end{}, ctx.Err()
 	}
 	late := err != nil && timed.Err() != nil
-	if err != nil && !late {
+	big := errors.Is(err, errBig)
+	if err != nil && !late && !big {
 		return end{}, fmt.Errorf("waiting for the command: %w", err)
 	}
 	log.settle(ctx, p.cfg.quiet)
-	return end{state: st, late: late, last: log.last()}, p.cfg.step("ended")
+	return end{state: st, late: late, big: big, last: log.last()}, p.cfg.step("ended")
 }
 
 // startError says of a command that cannot be started that it is the job's.
@@ -142,8 +146,12 @@ func startError(err error) error {
 	return err
 }
 
-// wait returns when a job's process has ended.
-func (p *Pods) wait(ctx context.Context, id provider.InstanceID) (provider.ContainerState, error) {
+// errBig is the end of a wait for a job that has written too much.
+var errBig = errors.New("the root file system is too large")
+
+// wait returns when a job's process has ended, or has written too much.
+func (p *Pods) wait(ctx context.Context, j *job) (provider.ContainerState, error) {
+	id := j.id
 	wctx, cancel := context.WithCancel(ctx)
 	exited := make(chan struct{}, 1)
 	watched := make(chan struct{})
@@ -161,6 +169,8 @@ func (p *Pods) wait(ctx context.Context, id provider.InstanceID) (provider.Conta
 	defer func() { cancel(); <-watched }()
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
+	measure := time.NewTicker(measureEvery)
+	defer measure.Stop()
 	for {
 		st, err := p.state(ctx, id)
 		if err != nil || !st.Running {
@@ -169,10 +179,24 @@ func (p *Pods) wait(ctx context.Context, id provider.InstanceID) (provider.Conta
 		select {
 		case <-exited:
 		case <-tick.C:
+		case <-measure.C:
+			if p.tooBig(ctx, j) {
+				return st, errBig
+			}
 		case <-ctx.Done():
 			return provider.ContainerState{}, ctx.Err()
 		}
 	}
+}
+
+// tooBig reports whether a job has written more beside its volume than its disk holds.
+func (p *Pods) tooBig(ctx context.Context, j *job) bool {
+	if p.cfg.Roots == nil {
+		return false
+	}
+	n, err := p.cfg.Roots.RootBytes(ctx, j.id)
+	// A walk loses against files that go meanwhile: the next one may win.
+	return err == nil && n > j.limits.DiskBytes
 }
 
 func (p *Pods) state(ctx context.Context, id provider.InstanceID) (provider.ContainerState, error) {

@@ -286,7 +286,7 @@ func TestSweepIsOfBuildsAlone(t *testing.T) {
 	s := provider.InstanceSpec{ID: "pod-1-0", Pod: "pod", Publisher: "p", Name: "web", Class: "runc"}
 	b, _ := w.pods().newJob(w.job("one", "sleep"))
 	s.Containers = b.spec(&base{}, w.images.img).Containers
-	s.Containers[0].Binds = nil
+	s.Containers[0].Binds, s.Containers[0].Key = nil, w.images.key
 	if _, err := w.fake.Create(t.Context(), s, nil); err != nil {
 		t.Fatal(err)
 	}

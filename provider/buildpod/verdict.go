@@ -21,20 +21,26 @@ func (p *Pods) verdict(ctx context.Context, j *job, e end) error {
 	case e.late:
 		err = status.New(status.InvalidArgument, "build.time", "the build was stopped after %s, which is its limit", j.limits.Time).
 			WithHint("make it do less, or upload what it makes")
+	case e.big:
+		err = p.noRoom(j)
 	case code == 0:
 		return nil
 	case e.state.OOMKilled:
 		err = status.New(status.InvalidArgument, "build.memory", "the build needed more than its %d MiB of memory", j.limits.MemoryBytes>>20).
 			WithHint("let it run fewer things at a time, or upload what it makes")
 	case p.full(ctx, j):
-		err = status.New(status.ResourceExhausted, "build.disk", "the build filled its %d MiB of disk", j.limits.DiskBytes>>20).
-			WithHint("let it write less, or upload what it makes")
+		err = p.noRoom(j)
 	default:
 		err = status.New(status.InvalidArgument, "build.command", "the build ended with status %d%s", code, signalOf(code)).
 			WithHint("its last lines say why")
 	}
 	err.Log = e.last
 	return err
+}
+
+func (p *Pods) noRoom(j *job) *status.Error {
+	return status.New(status.ResourceExhausted, "build.disk", "the build filled its %d MiB of disk", j.limits.DiskBytes>>20).
+		WithHint("let it write less, or upload what it makes")
 }
 
 // signalOf tells a status that shells give to signals.

