@@ -16,7 +16,7 @@ func TestBuildsAreNoLeftOvers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		img := w.images.stock[w.image("sleep").CID]
-		for _, id := range []provider.InstanceID{"build-abc-1", "buildabc-1-0"} {
+		for _, id := range []provider.InstanceID{"buildpod-abc-1", "buildpodabc-1-0"} {
 			_, err := w.rt.Create(t.Context(), provider.InstanceSpec{
 				ID: id, Pod: "p", Publisher: "p", Name: "x", Class: "runc",
 				Containers: []provider.ContainerSpec{{
@@ -27,7 +27,7 @@ func TestBuildsAreNoLeftOvers(t *testing.T) {
 			must(t, err)
 			w.images.owners[id] = map[string]bool{"x": true}
 		}
-		w.images.owners["build-base-abc-1"] = map[string]bool{"x": true}
+		w.images.owners["buildpod-base-abc-1"] = map[string]bool{"x": true}
 		n := w.run()
 		later(time.Hour)
 		if got := w.instances(); !slices.Equal(got, []string{"abc-1 down"}) {

@@ -22,7 +22,7 @@ type InstanceID string
 // BuildPrefix begins the ids of instances that run builds, and not a replica of
 // a pod: no pod id has a hyphen. Who runs builds removes them; the service does
 // not, though it knows no pod of theirs.
-const BuildPrefix = "build-"
+const BuildPrefix = "buildpod-"
 
 // Build reports whether an instance runs a build.
 func (id InstanceID) Build() bool { return strings.HasPrefix(string(id), BuildPrefix) }

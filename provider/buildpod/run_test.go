@@ -293,14 +293,14 @@ func TestSweepIsOfBuildsAlone(t *testing.T) {
 	if _, err := (disks{w.disks(), &life{}}).Open(t.Context(), "pod.job-1", 0); err != nil {
 		t.Fatal(err)
 	}
-	w.images.owners["pod-1-0"], w.images.owners["build-x"] = true, true
+	w.images.owners["pod-1-0"], w.images.owners["buildpod-x"] = true, true
 	if err := w.pods().Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"pod-1-0", "pod.job-1"}, w.left()); diff != "" {
 		t.Error(diff)
 	}
-	if !w.images.owners["pod-1-0"] || w.images.owners["build-x"] {
+	if !w.images.owners["pod-1-0"] || w.images.owners["buildpod-x"] {
 		t.Errorf("owners: %v", w.images.owners)
 	}
 }
