@@ -63,3 +63,13 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 	}
 	walk(newRoot(&cli.App{Getenv: func(string) string { return "" }}))
 }
+
+// TestZ13DefaultPort: the API is where the examples look for it.
+func TestZ13DefaultPort(t *testing.T) {
+	var o options
+	cmd := &cobra.Command{}
+	o.add(cmd)
+	if got := o.cfg.API; len(got) != 1 || got[0] != "127.0.0.1:47080" {
+		t.Errorf("the API listens on %v", got)
+	}
+}

@@ -7,13 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 
@@ -23,7 +20,6 @@ import (
 	"apocryph/p2p/lifecycle"
 	"apocryph/provider"
 	"apocryph/provider/containerd"
-	"apocryph/provider/httpapi"
 	"apocryph/provider/images"
 	"apocryph/provider/ingress"
 	"apocryph/provider/inventory"
@@ -335,78 +331,6 @@ func (n *Node) describe(device provider.Device, stock *inventory.Inventory) disc
 		a.Prices = append(a.Prices, discovery.Price(p))
 	}
 	return a
-}
-
-// apiHost is the name, below the domain, by which the ingress serves the API
-// over TLS.
-const apiHost = "api."
-
-// serveAPI serves the HTTP API on every address and socket, and at the ingress.
-func (n *Node) serveAPI(ctx context.Context, st *lifecycle.Stack, o parts, svc *provider.Service, d *direct, in *ingress.Ingress) ([]string, error) {
-	who, err := n.authenticator(o.db)
-	if err != nil {
-		return nil, err
-	}
-	api, err := httpapi.New(httpapi.Config{
-		Pods: svc, Apps: d.deploys, Deployments: d.deploys, Artifacts: d.artifacts, Auth: who, Answers: o.db.Documents("answer"),
-		Staging: d.staging, Version: n.set.Version, Origins: n.set.APIOrigins, Now: n.set.Now, Logger: n.log,
-	})
-	if err != nil {
-		return nil, err
-	}
-	in.Mount(apiHost+n.set.Domain, api)
-	var addrs []string
-	for _, a := range n.set.API {
-		l, err := net.Listen("tcp", a)
-		if err != nil {
-			return nil, fmt.Errorf("serving the API: %w", err)
-		}
-		addrs = append(addrs, l.Addr().String())
-		if err := st.Start(ctx, "API on "+a, nil, serve(api.Server(), l)); err != nil {
-			return nil, err
-		}
-	}
-	for _, path := range n.set.APISockets {
-		// A socket that a killed provider left cannot be bound again; the data
-		// directory's lock says that nobody listens on it.
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("serving the API: %w", err)
-		}
-		l, err := net.Listen("unix", path)
-		if err != nil {
-			return nil, fmt.Errorf("serving the API: %w", err)
-		}
-		if err := os.Chmod(path, 0o600); err != nil {
-			return nil, errors.Join(err, l.Close())
-		}
-		if err := st.Start(ctx, "API on "+path, nil, serve(api.Server(), l)); err != nil {
-			return nil, err
-		}
-	}
-	return addrs, nil
-}
-
-func serve(srv *http.Server, l net.Listener) func(context.Context) error {
-	return func(ctx context.Context) error {
-		done := make(chan error, 1)
-		go func() { done <- srv.Serve(l) }()
-		select {
-		case err := <-done:
-			return err
-		case <-ctx.Done():
-		}
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		// Callers that are still at it are cut off.
-		err := srv.Shutdown(grace)
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = srv.Close()
-		}
-		if serveErr := <-done; !errors.Is(serveErr, http.ErrServerClosed) {
-			err = errors.Join(err, serveErr)
-		}
-		return err
-	}
 }
 
 func first(list []string) string {
