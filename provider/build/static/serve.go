@@ -36,7 +36,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log io.Writer) e
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(l) }()
+	go func() { ended <- s.Serve(limit(l, maxConns, roomWait)) }()
 	select {
 	case err := <-ended:
 		return err
