@@ -62,7 +62,7 @@ func (s *Service) Deploy(ctx context.Context, req DeployRequest) (*Deployed, err
 	if err := s.CheckPolicy(ctx, req.Manifest.Name, req.given()); err != nil {
 		return nil, err
 	}
-	secrets, err := readSecrets(req.Manifest, req.Dir)
+	secrets, err := ReadSecrets(req.Manifest, req.Dir)
 	if err != nil {
 		return nil, err
 	}

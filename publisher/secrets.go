@@ -11,9 +11,10 @@ import (
 	"apocryph/proto/status"
 )
 
-// readSecrets reads the files of the manifest's secret volumes. All faults are
-// reported at once, and no fault shows a byte of a secret.
-func readSecrets(m *manifest.Manifest, dir string) (map[string]map[string][]byte, error) {
+// ReadSecrets reads the files of the manifest's secret volumes, by volume and file
+// name; relative paths are below dir. All faults are in the one error,
+// invalid_argument "manifest.secrets", and no fault shows a byte of a secret.
+func ReadSecrets(m *manifest.Manifest, dir string) (map[string]map[string][]byte, error) {
 	out := map[string]map[string][]byte{}
 	var faults []status.Fault
 	for i, v := range m.Volumes {

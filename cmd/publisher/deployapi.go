@@ -102,7 +102,11 @@ func apiRequest(ctx context.Context, o deployOptions, path string, view *apiView
 	if httpclient.IsUpload(ref) {
 		ref = ""
 	}
-	req.Manifest, err = httpclient.Document(m, ref, httpclient.Place{Namespace: o.api.namespace, Environment: o.api.environment})
+	secrets, err := publisher.ReadSecrets(m, dir)
+	if err != nil {
+		return req, m.Name, err
+	}
+	req.Manifest, err = httpclient.Document(m, ref, secrets, httpclient.Place{Namespace: o.api.namespace, Environment: o.api.environment})
 	if err != nil {
 		return req, m.Name, fmt.Errorf("%s: %w", path, err)
 	}

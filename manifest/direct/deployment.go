@@ -53,12 +53,14 @@ func ParseDeployment(b []byte) (*Manifest, error) {
 	c := container{
 		name: text(strictjson.Value{Line: 1}, "app"), image: d.Image,
 		replicas: d.Replicas, env: d.Env, command: d.Command, args: d.Args, workDir: d.WorkingDir,
-		resources: d.Resources, volumes: r.volumesOf(d.Volumes),
+		resources: d.Resources,
 	}
+	c.volumes, c.secrets = r.volumesOf(d.Volumes)
 	r.networking(&d, m, &c)
 	if m.Pod = c.pod(&r); m.Pod != nil && m.Runtime == Binary {
 		tellPort(&r, m.Pod, at(d.Env, "/env"))
 	}
+	m.Secrets = c.secretsOf(m.Pod)
 	if err := r.err("deployment.invalid", "the deployment"); err != nil {
 		return nil, err
 	}

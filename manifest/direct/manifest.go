@@ -73,8 +73,11 @@ type Manifest struct {
 	// Warnings say what was accepted and has no effect.
 	Warnings []string
 	// Pod has one container, whose name is the pod's and whose image reference is
-	// Image. It has no secret volumes.
+	// Image.
 	Pod *manifest.Manifest
+	// Secrets holds the files of the pod's secret volumes, by volume and file name;
+	// nil where it has none. They are for nobody to see but the pod.
+	Secrets map[string]map[string][]byte `json:"-"`
 }
 
 // Runtimes are the values of runtime, in the order in which they are listed to

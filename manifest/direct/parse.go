@@ -45,6 +45,7 @@ type document struct {
 	Mode         strictjson.Value `json:"mode"`
 	Expected     strictjson.Value `json:"expected_revision"`
 	Labels       strictjson.Value `json:"labels"`
+	Containers   strictjson.Value `json:"containers"`
 }
 
 // Parse reads the manifest of a direct deploy, of at most [MaxBytes]. A text that
@@ -82,6 +83,7 @@ func (d *document) manifest(r *reader, defaults Defaults) (*Manifest, error) {
 	r.mode(d, m)
 	r.source(d, m)
 	r.expected(d, m)
+	r.containers(d.Containers)
 	r.runtime(d, m)
 	m.Pod = d.pod(r, m)
 	if err := r.err("manifest.invalid", "the manifest"); err != nil {
@@ -165,8 +167,9 @@ func (d *document) pod(r *reader, m *Manifest) *manifest.Manifest {
 	c := container{
 		name: d.Name, image: d.Image, replicas: d.Replicas, access: d.Access, class: d.RuntimeClass,
 		port: d.Port, ports: d.Ports, host: d.Host, env: d.Env, command: d.Command, args: d.Args,
-		workDir: d.WorkingDir, resources: d.Resources, health: d.Health, volumes: r.volumesOf(d.Volumes),
+		workDir: d.WorkingDir, resources: d.Resources, health: d.Health,
 	}
+	c.volumes, c.secrets = r.volumesOf(d.Volumes)
 	d.listen(r, &c)
 	c.defaultHTTP()
 	if m.Runtime == Static && !given(c.port) && len(c.ports.Elems) == 0 {
@@ -184,6 +187,7 @@ func (d *document) pod(r *reader, m *Manifest) *manifest.Manifest {
 	if pod == nil {
 		return nil
 	}
+	m.Secrets = c.secretsOf(pod)
 	switch m.Runtime {
 	case Static:
 		needHTTP(r, pod, at(d.Ports, "/ports"))

@@ -19,6 +19,8 @@ type container struct {
 	port, ports, host           strictjson.Value
 	env, command, args, workDir strictjson.Value
 	resources, health, volumes  strictjson.Value
+	// secrets are what the secret ones of volumes hold.
+	secrets []secretVolume
 }
 
 // uploaded stands for the image of files, which a manifest file cannot leave out.
@@ -137,22 +139,29 @@ func (r *reader) recheck(m *manifest.Manifest, at strictjson.Value) {
 	}
 }
 
-// volumesOf refuses what would read or mount the provider's own files, and returns
-// the rest.
-func (r *reader) volumesOf(v strictjson.Value) strictjson.Value {
+// volumesOf refuses what would mount the provider's own files, and returns the
+// rest with what its secrets hold.
+func (r *reader) volumesOf(v strictjson.Value) (strictjson.Value, []secretVolume) {
 	if v.Kind != strictjson.List {
-		return v
+		return v, nil
 	}
 	kept := array(v)
+	var secrets []secretVolume
 	for _, e := range v.Elems {
-		switch host, kind := e.Member("host_path"), e.Member("type"); {
+		host, kind, files := e.Member("host_path"), e.Member("type"), e.Member("files")
+		switch {
 		case host.Kind != strictjson.Absent:
 			r.refuse(host, "a host path", "nothing: host paths are not mounted; use a named volume")
+			continue
 		case kind.Text == "secret":
-			r.refuse(kind, `"secret"`, "emptyDir or persistent: the files of a secret would be the provider's own; send values in env")
-		default:
-			kept.Elems = append(kept.Elems, e)
+			volume, content := r.secret(e)
+			secrets = append(secrets, secretVolume{len(kept.Elems), content})
+			e = volume
+		case files.Kind != strictjson.Absent:
+			r.refuse(files, "files", `none: volumes of type "secret" have files`)
+			continue
 		}
+		kept.Elems = append(kept.Elems, e)
 	}
-	return kept
+	return kept, secrets
 }

@@ -47,6 +47,32 @@ var documentProblems = []string{
 	"manifest.invalid", "pod.failed", "route.method", "route.unknown",
 }
 
+// TestR10Report: the page has both forms side by side, what an earlier handler did,
+// and a call and its real answer for each kind of request, valid or not.
+func TestR10Report(t *testing.T) {
+	b, err := os.ReadFile(documentPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(b)
+	for _, want := range []string{"| | old form | canonical form |", "| the earlier handler | here |", "## Requests that are valid", "## Requests that are not", "## Apps that do not come up"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	shown := map[string]bool{}
+	for _, block := range blockOf.FindAllStringSubmatch(page, -1) {
+		for _, m := range problemOf.FindAllStringSubmatch(block[2], -1) {
+			shown[m[1]] = strings.Contains(block[2], "curl ")
+		}
+	}
+	for _, reason := range documentProblems {
+		if !shown[reason] {
+			t.Errorf("the page shows no call that is refused as %s", reason)
+		}
+	}
+}
+
 // TestDeployDocument runs each command of the page with bash and curl, as it is
 // written there, and holds what it prints against what the page has below it.
 func TestDeployDocument(t *testing.T) {

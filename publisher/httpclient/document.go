@@ -51,12 +51,20 @@ type volume struct {
 	ReadOnly bool   `json:"readOnly,omitempty"`
 	Type     string `json:"type,omitempty"`
 	Size     string `json:"size,omitempty"`
+	// Files is of secrets alone.
+	Files map[string]secretFile `json:"files,omitempty"`
+}
+
+// secretFile is what one file holds; it may be no text.
+type secretFile struct {
+	Base64 []byte `json:"base64"`
 }
 
 // Document says a manifest in the JSON of a direct deploy. Image is a registry
-// reference, or empty where the image is among the files. Every field that
-// cannot be said there is in the one error, invalid_argument.
-func Document(m *manifest.Manifest, image string, to Place) ([]byte, error) {
+// reference, or empty where the image is among the files; secrets are the files of
+// secret volumes, by volume and file name. Every field that cannot be said there
+// is in the one error, invalid_argument.
+func Document(m *manifest.Manifest, image string, secrets map[string]map[string][]byte, to Place) ([]byte, error) {
 	var faults []status.Fault
 	if n := len(m.Containers); n != 1 {
 		faults = append(faults, status.Fault{Field: "containers", Got: fmt.Sprintf("%d containers", n), Want: "one: the HTTP API takes apps of one container"})
@@ -78,7 +86,7 @@ func Document(m *manifest.Manifest, image string, to Place) ([]byte, error) {
 	for _, e := range c.Env {
 		d.Env[e.Name] = e.Value
 	}
-	d.Volumes, faults = volumes(m, faults)
+	d.Volumes, faults = volumes(m, secrets, faults)
 	if len(faults) > 0 {
 		return nil, unsayable(faults)
 	}
@@ -119,20 +127,23 @@ func health(h *manifest.Health) map[string]any {
 }
 
 // volumes defines each volume where it is first mounted.
-func volumes(m *manifest.Manifest, faults []status.Fault) ([]volume, []status.Fault) {
+func volumes(m *manifest.Manifest, secrets map[string]map[string][]byte, faults []status.Fault) ([]volume, []status.Fault) {
 	var out []volume
 	pending := map[string]manifest.Volume{}
-	for i, v := range m.Volumes {
-		if v.Kind == manifest.Secret {
-			faults = append(faults, status.Fault{Field: fmt.Sprintf("volumes[%d]", i), Got: "the secret " + v.Name, Want: "values in env: secret volumes are sealed to an attested key, and --api attests nobody"})
-		}
+	for _, v := range m.Volumes {
 		pending[v.Name] = v
 	}
 	for _, mount := range m.Containers[0].Mounts {
 		o := volume{Name: mount.Volume, Path: mount.Path, ReadOnly: mount.ReadOnly}
 		if v, first := pending[mount.Volume]; first {
 			delete(pending, mount.Volume)
-			o.Type = map[manifest.VolumeKind]string{manifest.EmptyDir: "emptyDir", manifest.Persistent: "persistent"}[v.Kind]
+			o.Type = map[manifest.VolumeKind]string{manifest.EmptyDir: "emptyDir", manifest.Persistent: "persistent", manifest.Secret: "secret"}[v.Kind]
+			for name, b := range secrets[v.Name] {
+				if o.Files == nil {
+					o.Files = map[string]secretFile{}
+				}
+				o.Files[name] = secretFile{append([]byte{}, b...)}
+			}
 			if v.Bytes > 0 {
 				o.Size = strconv.FormatUint(v.Bytes, 10)
 			}
@@ -140,7 +151,7 @@ func volumes(m *manifest.Manifest, faults []status.Fault) ([]volume, []status.Fa
 		out = append(out, o)
 	}
 	for i, v := range m.Volumes {
-		if _, left := pending[v.Name]; left && v.Kind != manifest.Secret {
+		if _, left := pending[v.Name]; left {
 			faults = append(faults, status.Fault{Field: fmt.Sprintf("volumes[%d]", i), Got: "a volume that nothing mounts", Want: "a mount, or no such volume"})
 		}
 	}

@@ -45,7 +45,7 @@ func TestDocument(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := parse(t, text)
-			b, err := Document(m, m.Containers[0].Image.Ref, Place{Namespace: "team", Environment: "development"})
+			b, err := Document(m, m.Containers[0].Image.Ref, nil, Place{Namespace: "team", Environment: "development"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,7 +61,7 @@ func TestDocument(t *testing.T) {
 			}
 		})
 	}
-	b, err := Document(parse(t, full), "", Place{})
+	b, err := Document(parse(t, full), "", nil, Place{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,13 +95,11 @@ func parse(t *testing.T, text string) *manifest.Manifest {
 
 func TestDocumentRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
-		"two containers": {"name: shop\ncontainers: [{name: a, image: a/b}, {name: b, image: a/b}]\n", "one container"},
-		"a secret": {
-			"name: shop\ncontainers: [{image: a/b, volumes: [{name: s, path: /s}]}]\nvolumes: [{name: s, type: secret, source: token}]\n", "volumes[0]",
-		},
+		"two containers":               {"name: shop\ncontainers: [{name: a, image: a/b}, {name: b, image: a/b}]\n", "one container"},
+		"a secret that nothing mounts": {"name: shop\ncontainers: [{image: a/b}]\nvolumes: [{name: s, type: secret, source: token}]\n", "volumes[0]"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Document(parse(t, tt.text), "a/b", Place{})
+			_, err := Document(parse(t, tt.text), "a/b", nil, Place{})
 			if status.CodeOf(err) != status.InvalidArgument || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
@@ -109,8 +107,25 @@ func TestDocumentRefuses(t *testing.T) {
 	}
 	m := parse(t, full)
 	m.Containers[0].Mounts = m.Containers[0].Mounts[:2]
-	if _, err := Document(m, "a/b", Place{}); err == nil || !strings.Contains(err.Error(), "volumes[") {
+	if _, err := Document(m, "a/b", nil, Place{}); err == nil || !strings.Contains(err.Error(), "volumes[") {
 		t.Errorf("a volume that nothing mounts: %v", err)
+	}
+}
+
+// TestDocumentSecrets: what secret volumes hold arrives as it is.
+func TestDocumentSecrets(t *testing.T) {
+	m := parse(t, "name: shop\ncontainers: [{image: a/b, volumes: [{name: s, path: /s}, {path: /run/t, type: secret, source: t}]}]\nvolumes: [{name: s, type: secret, source: token}]\n")
+	want := map[string]map[string][]byte{"s": {"token": {0, 255, '"'}, "empty": {}}, "shop-1": {"t": []byte("text")}}
+	b, err := Document(m, "a/b", want, Place{Namespace: "team"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := direct.Parse(b, direct.Defaults{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	if diff := cmp.Diff(want, got.Secrets); diff != "" {
+		t.Error(diff)
 	}
 }
 
