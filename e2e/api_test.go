@@ -18,7 +18,7 @@ func TestDeployByAPI(t *testing.T) {
 	pub := w.Publisher("publisher")
 	file := w.Write("app.yaml", direct(t, w, "hello one", "health: {http: /}"))
 	socket, tcp := "unix:"+p.Info.APISocket, "http://"+p.Info.API
-	t.Cleanup(func() { deleteDirect(t, p) })
+	t.Cleanup(func() { deleteDirect(t, p, "default", "team") })
 
 	r := pub.Must("deploy", file, "--api", socket, "--json")
 	res := r.Object(t)
@@ -52,7 +52,7 @@ func TestDeployByAPI(t *testing.T) {
 	w.Write("app.yaml", direct(t, w, "hello team", "health: {http: /}"))
 	pub.Fails(11, []string{"publisher login " + tcp}, "deploy", file, "--api", tcp)
 	pub.Fails(11, []string{"checking the token"}, "login", tcp, "--token-file", w.Write("wrong", "apo_wrong\n"))
-	pub.Must("login", tcp, "--token-file", w.Write("token", token(t, p, w, "deploy:team")))
+	pub.Must("login", tcp, "--token-file", w.Write("token", token(t, p, "deploy:team")))
 	team := pub.Must("deploy", file, "--api", tcp, "--json").Object(t)
 	if team["namespace"] != "team" || team["url"] == address {
 		t.Errorf("with the token of team: %v", team)
@@ -77,21 +77,17 @@ func direct(t *testing.T, w *harness.World, greeting, line string) string {
 }
 
 // token is one that the provider's program makes.
-func token(t *testing.T, p *harness.Provider, w *harness.World, scope string) string {
+func token(t *testing.T, p *harness.Provider, scope string) string {
 	t.Helper()
-	out, err := w.ProviderCmd("token", "create", "--data-dir", p.Dir, "--name", "test", "--scope", scope, "--expires", "1h").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(out)
+	return p.Operate("token", "create", "--name", "test", "--scope", scope, "--expires", "1h")
 }
 
 // deleteDirect deletes every app that was deployed by the API.
-func deleteDirect(t *testing.T, p *harness.Provider) {
+func deleteDirect(t *testing.T, p *harness.Provider, namespaces ...string) {
 	t.Helper()
 	c := harness.Socket(p.Info.APISocket)
 	defer c.CloseIdleConnections()
-	for _, ns := range []string{"default", "team"} {
+	for _, ns := range namespaces {
 		var app struct {
 			ID string `json:"id"`
 		}

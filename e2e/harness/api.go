@@ -5,17 +5,9 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
-	"os/exec"
 	"testing"
 	"time"
 )
-
-// ProviderCmd prepares a command of the provider's program without starting it.
-func (w *World) ProviderCmd(args ...string) *exec.Cmd {
-	cmd := exec.Command(w.providerBin, args...)
-	cmd.Env = env(w.Path("home"))
-	return cmd
-}
 
 // Socket is a client whose every host is a unix socket.
 func Socket(path string) *http.Client {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -83,9 +82,6 @@ func (s *Stream) next() (string, bool) {
 		return "", false
 	}
 }
-
-// Interrupt is what Ctrl-C does.
-func (s *Stream) Interrupt() { _ = s.cmd.Process.Signal(syscall.SIGINT) }
 
 // Ends waits until the command ends by itself, with this exit code and each of
 // texts on standard error. It returns all lines of standard output.

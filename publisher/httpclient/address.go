@@ -89,3 +89,13 @@ func onlyLoopback(address string) error {
 	}
 	return nil
 }
+
+// here is the address to connect to: names below localhost are this machine, and
+// are asked of nobody (RFC 6761, 6.3).
+func here(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err == nil && strings.HasSuffix(strings.ToLower(strings.TrimSuffix(host, ".")), ".localhost") {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return address
+}

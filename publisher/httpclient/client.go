@@ -80,7 +80,10 @@ func New(cfg Config) (*Client, error) {
 		dialer.Control = func(_, address string, _ syscall.RawConn) error { return onlyLoopback(address) }
 		t.DialContext = dialer.DialContext
 	default:
-		t.DialContext, t.Proxy = dialer.DialContext, http.ProxyFromEnvironment
+		t.Proxy = http.ProxyFromEnvironment
+		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, here(address))
+		}
 	}
 	if cfg.CA != nil {
 		t.TLSClientConfig.RootCAs = x509.NewCertPool()

@@ -125,3 +125,14 @@ func TestLocalhostElsewhere(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesBelowLocalhost(t *testing.T) {
+	for address, want := range map[string]string{
+		"api.localhost:443": "127.0.0.1:443", "A.B.LOCALHOST.:8": "127.0.0.1:8", "localhost:1": "localhost:1",
+		"notlocalhost:1": "notlocalhost:1", "localhost.example.org:1": "localhost.example.org:1", "x": "x",
+	} {
+		if got := here(address); got != want {
+			t.Errorf("%s: got %s", address, got)
+		}
+	}
+}
