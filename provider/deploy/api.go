@@ -19,6 +19,13 @@ type Apps interface {
 	// UpdateApp changes an app of the given version, 0 for whichever it is; else it
 	// is a conflict "app.version".
 	UpdateApp(ctx context.Context, namespace, id string, version uint64, change func(*App) error) (App, error)
+	// AddDomain leads a host name of the caller's own to an app: to what runs in an
+	// environment, or to one deployment's revision alone. It is domain.invalid,
+	// domain.refused (permission_denied), or a conflict, domain.taken.
+	AddDomain(ctx context.Context, namespace, id string, d Domain) (Domain, error)
+	// RemoveDomain gives a host name up; one that the app has not is not_found,
+	// domain.unknown.
+	RemoveDomain(ctx context.Context, namespace, id, domain string) error
 	// DeleteApp removes an app with its pods, and its deployments.
 	DeleteApp(ctx context.Context, namespace, id string) error
 }

@@ -113,6 +113,7 @@ func (a App) clone() App {
 		own := *a.Source
 		a.Source = &own
 	}
+	a.Domains = slices.Clone(a.Domains)
 	return a
 }
 
@@ -154,7 +155,7 @@ func (o *Orchestrator) ListApps(_ context.Context, namespace string, p Page) ([]
 	o.mu.Lock()
 	var out []App
 	for _, a := range o.apps {
-		if namespace == everywhere || a.Namespace == namespace {
+		if (namespace == everywhere || a.Namespace == namespace) && p.labelled(a.Labels) {
 			out = append(out, a.clone())
 		}
 	}
@@ -194,7 +195,7 @@ func (o *Orchestrator) UpdateApp(ctx context.Context, namespace, id string, vers
 	if err := change(&next); err != nil {
 		return App{}, err
 	}
-	next.ID, next.Namespace, next.Name, next.Subdomain, next.Created = have.ID, have.Namespace, have.Name, have.Subdomain, have.Created
+	next.ID, next.Namespace, next.Name, next.Subdomain, next.Created, next.Domains = have.ID, have.Namespace, have.Name, have.Subdomain, have.Created, have.Domains
 	if faults := next.faults(); len(faults) > 0 {
 		return App{}, status.Invalid("app.invalid", "the app", faults)
 	}

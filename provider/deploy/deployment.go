@@ -51,6 +51,8 @@ type Deployment struct {
 	URL        string   `json:"url,omitempty"`
 	PreviewURL string   `json:"preview_url,omitempty"`
 	Warnings   []string `json:"warnings"`
+	// Labels are the caller's.
+	Labels map[string]string `json:"labels,omitempty"`
 	// Proof is where users get evidence for the app.
 	Proof string `json:"attestation_url,omitempty"`
 	// Failure is set where Status is failed.
@@ -145,9 +147,11 @@ type App struct {
 	// Source is where it is built from; nil is what its namespace says.
 	Source *AppSource `json:"source,omitempty"`
 	// Environments always has "production" and "development".
-	Environments []string  `json:"environments"`
-	Created      time.Time `json:"created_at"`
-	Updated      time.Time `json:"updated_at"`
+	Environments []string `json:"environments"`
+	// Domains are host names of the caller's own that lead to the app.
+	Domains []Domain  `json:"domains,omitempty"`
+	Created time.Time `json:"created_at"`
+	Updated time.Time `json:"updated_at"`
 	// Version grows with each change; the entity tag is made of it.
 	Version uint64 `json:"version"`
 }

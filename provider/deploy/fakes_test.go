@@ -219,6 +219,34 @@ type workshop struct {
 	kept     map[provider.InstanceID]bool
 	aliases  map[string]provider.Alias
 	held     map[string]string
+	// claims are hosts by app; those of example.net are not allowed.
+	claims map[string]string
+}
+
+func (w *workshop) ClaimHost(host, app string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch have := w.claims[host]; {
+	case !strings.Contains(host, "."):
+		return status.Invalid("ingress.ports", "the host", []status.Fault{{Field: "/domain", Got: host, Want: "a host"}})
+	case strings.HasSuffix(host, ".example.net"):
+		return status.New(status.PermissionDenied, "ingress.host", "not allowed")
+	case have != "" && have != app:
+		return status.New(status.Conflict, "ingress.taken", "taken")
+	}
+	if w.claims == nil {
+		w.claims = map[string]string{}
+	}
+	w.claims[host] = app
+	return nil
+}
+
+func (w *workshop) ReleaseHost(host, app string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.claims[host] == app {
+		delete(w.claims, host)
+	}
 }
 
 func (w *workshop) Build(ctx context.Context, r build.Request) (*build.Result, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"apocryph/manifest"
 	"apocryph/proto/status"
@@ -28,10 +29,12 @@ func (o *Orchestrator) ListDeployments(ctx context.Context, namespace, appID str
 	all := o.of(appID)
 	o.mu.Unlock()
 	out := make([]Deployment, 0, len(all))
-	for _, d := range pageOf(all, p) {
-		out = append(out, d.get())
+	for _, d := range all {
+		if now := d.get(); p.labelled(now.Labels) {
+			out = append(out, now)
+		}
 	}
-	return out, len(all), nil
+	return pageOf(out, p), len(out), nil
 }
 
 // Cancel ends a deployment whose order is not placed yet.
@@ -152,6 +155,7 @@ func (o *Orchestrator) again(old Deployment, environment, by string) Deployment 
 	next := Deployment{
 		ID: newID(), Namespace: old.Namespace, App: old.App, AppID: old.AppID, Environment: environment, Status: Pending,
 		Source: old.Source, ArtifactID: old.ArtifactID, BuildID: old.BuildID, ImageDigest: old.ImageDigest, ProcessType: old.ProcessType, Entry: old.Entry,
+		Labels:  maps.Clone(old.Labels),
 		Results: []Result{}, Warnings: []string{}, CreatedBy: by, Created: now, Updated: now,
 	}
 	if old.PreviewURL != "" {
@@ -240,9 +244,15 @@ func (o *Orchestrator) DeleteApp(ctx context.Context, namespace, id string) erro
 		return err
 	}
 	o.mu.Lock()
+	if last := o.apps[id]; last != nil {
+		app = *last // a domain may have come meanwhile
+	}
 	delete(o.apps, id)
 	o.mu.Unlock()
 	o.refresh()
+	for _, d := range app.Domains {
+		o.cfg.Aliases.ReleaseHost(d.Domain, id)
+	}
 	return nil
 }
 

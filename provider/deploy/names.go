@@ -77,11 +77,27 @@ func (o *Orchestrator) hold() {
 }
 
 // alias gives the ingress the names of apps and of their revisions. A revision's
-// name leads to it while it runs, and is then said to run no more.
+// name leads to it while it runs, and is then said to run no more. Where one name
+// is several things it is the first of a revision's, a domain of one deployment, a
+// domain of an environment, and an app's: the last are entered first.
 func (o *Orchestrator) alias() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	out := map[string]provider.Alias{}
+	for _, a := range o.apps {
+		if len(a.Subdomain) <= 63 {
+			out[a.Subdomain+"."+o.cfg.Domain] = provider.Alias{Pod: provider.PodIDOf(tenantOf(a.Namespace), a.Name), Name: "app " + a.Name}
+		}
+	}
+	for _, pinned := range []bool{false, true} {
+		for _, a := range o.apps {
+			for _, d := range a.Domains {
+				if (d.DeploymentID != "") == pinned {
+					out[d.Domain] = d.alias(*a)
+				}
+			}
+		}
+	}
 	for _, d := range o.deployments {
 		now := d.get()
 		if now.Status != Succeeded || now.PreviewURL == "" {
@@ -92,11 +108,6 @@ func (o *Orchestrator) alias() {
 			continue
 		}
 		out[o.previewHost(now)] = provider.Alias{Pod: provider.PodID(now.PodID), Manifest: digest, Name: "this revision of " + now.App}
-	}
-	for _, a := range o.apps {
-		if len(a.Subdomain) <= 63 {
-			out[a.Subdomain+"."+o.cfg.Domain] = provider.Alias{Pod: provider.PodIDOf(tenantOf(a.Namespace), a.Name), Name: "app " + a.Name}
-		}
 	}
 	o.cfg.Aliases.SetAliases(out)
 }

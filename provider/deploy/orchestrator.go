@@ -92,6 +92,11 @@ type Aliases interface {
 	SetAliases(aliases map[string]provider.Alias)
 	// URL is what a person opens for a host name.
 	URL(host string) string
+	// ClaimHost holds a host outside of the domain for an app, until ReleaseHost or
+	// the end of the process. It is invalid_argument, permission_denied or a conflict
+	// where that is not the app's to have.
+	ClaimHost(host, app string) error
+	ReleaseHost(host, app string)
 }
 
 // Config is what an orchestrator is made of. All but Builds, NamespaceGit and Logger
@@ -193,6 +198,7 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 		o.work(func(ctx context.Context) { o.resume(ctx, d) })
 	}
 	o.mu.Unlock()
+	o.claim()
 	o.refresh()
 	close(o.ready)
 	<-ctx.Done()

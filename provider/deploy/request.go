@@ -39,6 +39,8 @@ type Request struct {
 	// RequestID makes a repeat harmless.
 	RequestID     [16]byte
 	ClaimedCommit string
+	// Labels are kept with the deployment, and mean nothing here.
+	Labels map[string]string
 	// Warnings are what the front door has to say of the request.
 	Warnings []string
 	// DryRun asks for Plan in place of Submit.
@@ -72,4 +74,16 @@ type Page struct {
 	Number, Size int
 	SortBy       string
 	Descending   bool
+	// Labels leaves out what has not all of these, with these values.
+	Labels map[string]string
+}
+
+// labelled reports whether labels have all that a page asks for.
+func (p Page) labelled(labels map[string]string) bool {
+	for name, want := range p.Labels {
+		if have, ok := labels[name]; !ok || have != want {
+			return false
+		}
+	}
+	return true
 }

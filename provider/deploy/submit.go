@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -75,7 +76,7 @@ func (o *Orchestrator) submit(ctx context.Context, r Request, work func(context.
 	d := newDeployment(Deployment{
 		ID: newID(), Namespace: app.Namespace, App: app.Name, AppID: app.ID, Environment: r.Environment,
 		Status: Pending, ArtifactID: r.ArtifactID, ProcessType: r.Runtime, CreatedBy: r.By, Created: now, Updated: now,
-		Source: Source{Type: "upload", ClaimedCommit: r.ClaimedCommit}, Results: []Result{}, Warnings: append([]string{}, r.Warnings...),
+		Labels: maps.Clone(r.Labels), Source: Source{Type: "upload", ClaimedCommit: r.ClaimedCommit}, Results: []Result{}, Warnings: append([]string{}, r.Warnings...),
 	})
 	switch {
 	case r.ArtifactID != "":

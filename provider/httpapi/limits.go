@@ -26,7 +26,9 @@ const (
 	// maxPageSize is for lists that are paged. Those that are not are bounded by
 	// what a namespace may have.
 	maxPageSize = 100
-	pageSize    = 20
+	// maxLabelFilters bounds what each item of a list is compared with.
+	maxLabelFilters = 8
+	pageSize        = 20
 	// maxWait is how long a call may ask to wait for a deployment.
 	maxWait     = 300 * time.Second
 	defaultWait = 30 * time.Second

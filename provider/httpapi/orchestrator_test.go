@@ -99,7 +99,7 @@ func (o *orchestrator) ListApps(_ context.Context, namespace string, p deploy.Pa
 	defer o.mu.Unlock()
 	var out []deploy.App
 	for _, a := range o.apps {
-		if in(namespace, a.Namespace) {
+		if in(namespace, a.Namespace) && (p.Labels["team"] == "" || p.Labels["team"] == a.Labels["team"]) {
 			out = append(out, a)
 		}
 	}
@@ -161,7 +161,7 @@ func (o *orchestrator) Submit(_ context.Context, r deploy.Request) (deploy.Deplo
 	}
 	d := deploy.Deployment{
 		ID: uuid.NewString(), Namespace: r.Namespace, App: r.App, AppID: uuid.NewString(), Environment: r.Environment, Status: deploy.Pending,
-		ArtifactID: r.ArtifactID, CreatedBy: r.By, Created: epoch, Updated: epoch, Source: deploy.Source{Type: "upload"},
+		ArtifactID: r.ArtifactID, Labels: r.Labels, CreatedBy: r.By, Created: epoch, Updated: epoch, Source: deploy.Source{Type: "upload"},
 		PreviewURL: "http://" + r.App + "-rev1.example/",
 	}
 	if r.Tree != nil {
@@ -342,4 +342,35 @@ func (o *orchestrator) count() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.submits)
+}
+
+func (o *orchestrator) AddDomain(_ context.Context, namespace, id string, d deploy.Domain) (deploy.Domain, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a, err := o.findApp(namespace, func(a deploy.App) bool { return a.ID == id })
+	if err != nil {
+		return deploy.Domain{}, err
+	}
+	for _, b := range o.apps {
+		if slices.ContainsFunc(b.Domains, func(have deploy.Domain) bool { return have.Domain == d.Domain }) {
+			return deploy.Domain{}, status.New(status.Conflict, "domain.taken", "another app holds %s", d.Domain)
+		}
+	}
+	d.Environment, d.Created = cmp.Or(d.Environment, "production"), epoch
+	a.Domains = append(a.Domains, d)
+	return d, nil
+}
+
+func (o *orchestrator) RemoveDomain(_ context.Context, namespace, id, domain string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a, err := o.findApp(namespace, func(a deploy.App) bool { return a.ID == id })
+	if err != nil {
+		return err
+	}
+	before := len(a.Domains)
+	if a.Domains = slices.DeleteFunc(a.Domains, func(d deploy.Domain) bool { return d.Domain == domain }); len(a.Domains) == before {
+		return status.New(status.NotFound, "domain.unknown", "the app has no domain %q", domain)
+	}
+	return nil
 }

@@ -39,6 +39,17 @@ func (c *call) pageOf(size int, sortBy ...string) (deploy.Page, error) {
 	default:
 		faults = append(faults, status.Fault{Field: "sort_order", Got: brief(order), Want: "asc or desc"})
 	}
+	for n, l := range q["label"] {
+		name, value, ok := strings.Cut(l, "=")
+		if !ok || name == "" || n >= maxLabelFilters {
+			faults = append(faults, status.Fault{Field: "label", Got: brief(l), Want: "NAME=VALUE, at most 8 times"})
+			continue
+		}
+		if p.Labels == nil {
+			p.Labels = map[string]string{}
+		}
+		p.Labels[name] = value
+	}
 	if len(faults) > 0 {
 		return p, status.Invalid("api.query", "the query", faults)
 	}

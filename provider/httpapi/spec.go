@@ -65,7 +65,7 @@ func (c *call) asked(m *direct.Manifest) deploy.Request {
 	req := deploy.Request{
 		Namespace: m.Namespace, App: m.Name, Environment: m.Environment, By: c.caller.Subject, Runtime: m.Runtime,
 		Manifest: m.Pod, Entry: m.Entry, ArtifactID: m.ArtifactID, Image: m.Image, Expected: m.Expected, ClaimedCommit: m.CommitSHA,
-		Warnings: m.Warnings, Secrets: m.Secrets,
+		Warnings: m.Warnings, Secrets: m.Secrets, Labels: m.Labels,
 	}
 	if m.Image != "" {
 		req.Runtime = ""

@@ -14,6 +14,7 @@ var (
 		{in: "query", name: "page_size", kind: "integer", text: "From 1 to 100."},
 		{in: "query", name: "sort_order", kind: "string", choice: []string{"asc", "desc"}},
 	}
+	labelParam  = param{in: "query", name: "label", kind: "string", text: "NAME=VALUE, at most 8 times: only what has all these labels."}
 	ifMatch     = param{in: "header", name: "If-Match", kind: "string", text: "An entity tag: another version is refused with 412."}
 	prefer      = param{in: "header", name: "Prefer", kind: "string", text: "RFC 7240: respond-async answers 202 at once, wait=SECONDS bounds the wait."}
 	dryRun      = param{in: "query", name: "dry_run", kind: "string", choice: []string{"true", "false"}, text: "Change nothing and say what would be."}
@@ -34,7 +35,7 @@ func (a *API) operations() []operation {
 			with(func(o *operation) { o.access = readers }),
 	}
 	if a.cfg.Deployments != nil {
-		ops = slices.Concat(ops, deployOperations(), appOperations(), deploymentOperations())
+		ops = slices.Concat(ops, deployOperations(), appOperations(), domainOperations(), deploymentOperations())
 	}
 	if a.cfg.Artifacts != nil {
 		ops = slices.Concat(ops, artifactOperations(), tusOperations())
@@ -67,7 +68,7 @@ func appOperations() []operation {
 	return []operation{
 		post("/api/v1/apps", "createApp", "apps", "Make an app", (*call).createApp, jsonAnswer(201, "The app.", app{}, "Location", "ETag")).with(jsonBody(newApp{})),
 		get("/api/v1/apps", "listApps", "apps", "Apps, a page of 20", (*call).listApps, jsonAnswer(200, "The page.", list[app]{})).with(func(o *operation) {
-			o.params = append([]param{namespaceParam, {in: "query", name: "sort_by", kind: "string", choice: appSorts}}, pageParams...)
+			o.params = append([]param{namespaceParam, labelParam, {in: "query", name: "sort_by", kind: "string", choice: appSorts}}, pageParams...)
 		}),
 		get("/api/v1/apps/{id}", "getApp", "apps", "One app", (*call).getApp, jsonAnswer(200, "The app.", app{}, "ETag"), answer{code: 304, text: "As If-None-Match has it."}),
 		get("/api/v1/apps/{namespace}/{name}", "getAppByName", "apps", "One app, by its name", (*call).getAppByName, jsonAnswer(200, "The app.", app{}, "ETag"), answer{code: 304, text: "As If-None-Match has it."}),
@@ -87,7 +88,7 @@ func appOperations() []operation {
 				o.bodies = []body{{media: mediaJSON, schema: deploymentSchema()}}
 			}),
 		get("/api/v1/apps/{id}/deployments", "listDeployments", "deployments", "An app's deployments, newest first", (*call).listDeployments,
-			jsonAnswer(200, "The page.", list[deploy.Deployment]{})).with(func(o *operation) { o.params = pageParams }),
+			jsonAnswer(200, "The page.", list[deploy.Deployment]{})).with(func(o *operation) { o.params = append([]param{labelParam}, pageParams...) }),
 	}
 }
 

@@ -24,7 +24,8 @@ func (i *Ingress) aliased(host string) (via string, why string, ok bool) {
 	if !ok {
 		return "", "", false
 	}
-	for name, r := range *i.routes.Load() {
+	routes := *i.routes.Load()
+	for name, r := range routes {
 		if r.pod.id != a.Pod || via != "" && via < name {
 			continue
 		}
@@ -33,7 +34,7 @@ func (i *Ingress) aliased(host string) (via string, why string, ok bool) {
 	if via == "" {
 		return "", fmt.Sprintf("%s does not run", a.Name), true
 	}
-	if a.Manifest != (manifest.Digest{}) && !(*i.routes.Load())[via].upstream.runsManifest(a.Manifest) {
+	if a.Manifest != (manifest.Digest{}) && !routes[via].upstream.runsManifest(a.Manifest) {
 		return "", fmt.Sprintf("%s does not run any more", a.Name), true
 	}
 	return via, "", true

@@ -15,11 +15,21 @@ type Challenges interface {
 	KeyAuthorization(host, token string) (answer string, ok bool)
 }
 
-// Hosts are those that pods with running backends hold, in no order.
+// Hosts are those that pods with running backends hold, and aliases outside of the
+// domain that lead to one, in no order.
 func (i *Ingress) Hosts() []string {
 	var out []string
 	for host, r := range *i.routes.Load() {
 		if len(r.upstream.backends) > 0 {
+			out = append(out, host)
+		}
+	}
+	for host := range *i.aliases.Load() {
+		if !i.leads(host) {
+			continue
+		}
+		via, _, _ := i.aliased(host)
+		if r := (*i.routes.Load())[via]; r != nil && len(r.upstream.backends) > 0 {
 			out = append(out, host)
 		}
 	}

@@ -63,7 +63,7 @@ func (i *Ingress) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 		return i.cfg.Certificates.Certificate(i.cfg.Domain)
 	}
 	host, ok := parseHost(hello.ServerName)
-	if !ok || (*i.routes.Load())[host] == nil && !under(host, i.cfg.Domain) {
+	if !ok || (*i.routes.Load())[host] == nil && !under(host, i.cfg.Domain) && !i.leads(host) {
 		return nil, fmt.Errorf("no app is served as %.80q here", hello.ServerName)
 	}
 	return i.cfg.Certificates.Certificate(host)
