@@ -134,6 +134,20 @@ func TestI14Scopes(t *testing.T) {
 	w.as(w.tcp, "GET", "/api/v1/tokens", nil, deployA).problem(t, 403, "auth.scope")
 	w.as(w.tcp, "GET", "/pods", nil, w.token("operator")).want(t, 200)
 
+	// A token of several namespaces has no default; the query says which.
+	made := func(query, token string) reply {
+		return w.as(w.tcp, "POST", "/api/v1/apps"+query, strings.NewReader(`{"name":"several"}`), jsonType, token)
+	}
+	made("", both).problem(t, 400, "api.namespace", "team-a, team-b", "?namespace=")
+	if r := made("?namespace=team-a", both).want(t, 201); !strings.Contains(string(r.body), `"namespace":"team-a"`) {
+		t.Errorf("got %s", r.body)
+	}
+	made("?namespace=team-b", both).problem(t, 403, "auth.scope", "deploy:team-b")
+	made("?namespace=other", deployA).problem(t, 403, "auth.scope")
+	made("?namespace=A", deployA).problem(t, 400, "api.namespace")
+	made("", w.token("deploy:*")).want(t, 201)
+	w.as(w.tcp, "POST", "/api/v1/apps?namespace=team-b", strings.NewReader(`{"name":"x","namespace":"team-a"}`), jsonType, both).problem(t, 400, "api.namespace")
+
 	body := func(ns string) string {
 		return form(asValue("manifest", `{"name":"site","runtime":"static"`+ns+`}`), asFile("files", "a", "a"))
 	}
@@ -142,6 +156,9 @@ func TestI14Scopes(t *testing.T) {
 		t.Errorf("deployed to %q", ns)
 	}
 	w.as(w.tcp, "POST", "/deploy", strings.NewReader(body(`,"namespace":"team-b"`)), formType, deployA).problem(t, 403, "auth.scope")
+	w.as(w.tcp, "POST", "/deploy", strings.NewReader(body("")), formType, both).problem(t, 400, "manifest.invalid", "/namespace")
+	w.as(w.tcp, "POST", "/deploy?namespace=team-a", strings.NewReader(body("")), formType, both).want(t, 201)
+	w.as(w.tcp, "POST", "/deploy?namespace=team-b", strings.NewReader(body(`,"namespace":"team-a"`)), formType, both).problem(t, 400, "api.namespace")
 	w.as(w.tcp, "POST", "/deploy", strings.NewReader(body("")), formType, readA).problem(t, 403, "auth.scope")
 
 	// An artifact of one namespace is not for another's callers.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"apocryph/proto/status"
@@ -95,12 +96,19 @@ func find[T any](c *call, action auth.Action, look func(namespace string) (T, er
 	return zero, err
 }
 
-// place is the namespace that a call makes something in: the one it names, else
-// the one that its token has, else "default".
+// place is the namespace that a call makes something in: the one it names, in its
+// body or in the query, else the one that its token has, else "default".
 func (c *call) place(named string) (string, error) {
+	asked := c.r.URL.Query().Get("namespace")
+	if named != "" && asked != "" && asked != named {
+		return "", status.Invalid("api.namespace", "namespace", []status.Fault{{Field: "namespace", Got: brief(asked), Want: brief(named) + ", as the body has it, or none"}})
+	}
 	ns := named
 	if ns == "" {
 		ns = c.home()
+	}
+	if ns == "" {
+		return "", c.severalNamespaces()
 	}
 	if _, err := auth.ParseScope("read:" + ns); err != nil || ns == everywhere {
 		return "", status.Invalid("api.namespace", "namespace", []status.Fault{{Field: "namespace", Got: brief(ns), Want: "a DNS label in lower case, at most 63 bytes"}})
@@ -124,8 +132,15 @@ func (c *call) listed() (string, error) {
 	case len(list) == 0:
 		return "", c.caller.May("default", auth.ActionRead)
 	default:
-		return "", status.Invalid("api.namespace", "namespace", []status.Fault{{Field: "namespace", Got: "nothing", Want: "one of those that your token is for"}})
+		return "", c.severalNamespaces()
 	}
+}
+
+// severalNamespaces asks a caller whose token is for several which one is meant.
+func (c *call) severalNamespaces() error {
+	return status.Invalid("api.namespace", "namespace", []status.Fault{{
+		Field: "namespace", Got: "nothing", Want: "one of those that your token is for: " + brief(strings.Join(c.namespaces(), ", ")),
+	}}).WithHint("add ?namespace=NAME to the URL")
 }
 
 // brief is a caller's text as far as an error repeats it.

@@ -6,7 +6,6 @@ import (
 	"apocryph/manifest/direct"
 	"apocryph/proto/status"
 	"apocryph/proto/strictjson"
-	"apocryph/provider/auth"
 	"apocryph/provider/deploy"
 )
 
@@ -73,10 +72,17 @@ func (c *call) asked(m *direct.Manifest) deploy.Request {
 	return req
 }
 
-// home is the namespace of a call that names none: the one that the token has,
-// else "default".
+// home is the namespace of a call whose body names none: the one of the query,
+// else the one that all the token's scopes have, else "default"; empty where the
+// scopes have several.
 func (c *call) home() string {
-	if list := c.namespaces(); len(list) == 1 && list[0] != auth.Everywhere {
+	if ns := c.r.URL.Query().Get("namespace"); ns != "" {
+		return ns
+	}
+	switch list := c.namespaces(); {
+	case len(list) > 1:
+		return ""
+	case len(list) == 1:
 		return list[0]
 	}
 	return "default"

@@ -14,6 +14,7 @@ var (
 		{in: "query", name: "page_size", kind: "integer", text: "From 1 to 100."},
 		{in: "query", name: "sort_order", kind: "string", choice: []string{"asc", "desc"}},
 	}
+	homeParam   = param{in: "query", name: "namespace", kind: "string", text: "Where it goes, if the body does not say; by default the namespace of the token, which must be said where its scopes have several."}
 	labelParam  = param{in: "query", name: "label", kind: "string", text: "NAME=VALUE, at most 8 times: only what has all these labels."}
 	ifMatch     = param{in: "header", name: "If-Match", kind: "string", text: "An entity tag: another version is refused with 412."}
 	prefer      = param{in: "header", name: "Prefer", kind: "string", text: "RFC 7240: respond-async answers 202 at once, wait=SECONDS bounds the wait."}
@@ -53,7 +54,7 @@ func deployOperations() []operation {
 		jsonAnswer(202, "The deployment goes on: asked for by Prefer.", deploy.Deployment{}, "Location", "Preference-Applied", "Deprecation", "Link"),
 	)
 	op.text = deployText
-	op.params = []param{dryRun, prefer}
+	op.params = []param{dryRun, prefer, homeParam}
 	op.bodies = []body{
 		{media: "multipart/form-data", schema: formSchema()},
 		{media: mediaJSON, schema: manifestSchema()},
@@ -66,7 +67,8 @@ func deployOperations() []operation {
 func appOperations() []operation {
 	created := jsonAnswer(201, "The deployment as it is; with Prefer: wait, when it has succeeded.", deploy.Deployment{}, "Location")
 	return []operation{
-		post("/api/v1/apps", "createApp", "apps", "Make an app", (*call).createApp, jsonAnswer(201, "The app.", app{}, "Location", "ETag")).with(jsonBody(newApp{})),
+		post("/api/v1/apps", "createApp", "apps", "Make an app", (*call).createApp, jsonAnswer(201, "The app.", app{}, "Location", "ETag")).with(jsonBody(newApp{})).
+			with(func(o *operation) { o.params = []param{homeParam} }),
 		get("/api/v1/apps", "listApps", "apps", "Apps, a page of 20", (*call).listApps, jsonAnswer(200, "The page.", list[app]{})).with(func(o *operation) {
 			o.params = append([]param{namespaceParam, labelParam, {in: "query", name: "sort_by", kind: "string", choice: appSorts}}, pageParams...)
 		}),
@@ -138,7 +140,8 @@ func artifactOperations() []operation {
 	put.method, put.id = http.MethodPut, "putArtifact"
 	return []operation{
 		post("/api/v1/artifacts", "createArtifact", "artifacts", "Make an artifact's record", (*call).createArtifact,
-			jsonAnswer(201, "The artifact, without content.", artifact{}, "Location")).with(jsonBody(newArtifact{})),
+			jsonAnswer(201, "The artifact, without content.", artifact{}, "Location")).with(jsonBody(newArtifact{})).
+			with(func(o *operation) { o.params = []param{homeParam} }),
 		get("/api/v1/artifacts", "listArtifacts", "artifacts", "Artifacts: all, or a page where page_size is given", (*call).listArtifacts, jsonAnswer(200, "The list.", list[artifact]{})).
 			with(func(o *operation) { o.params = append([]param{namespaceParam}, pageParams[:2]...) }),
 		get(at, "getArtifact", "artifacts", "One artifact", (*call).getArtifact, jsonAnswer(200, "The artifact.", artifact{})),
