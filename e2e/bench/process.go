@@ -18,8 +18,12 @@ import (
 	"apocryph/provider/providerd"
 )
 
-// startTime bounds the start of a process that serves.
-const startTime = 2 * time.Minute
+const (
+	// startTime bounds the start of a process that serves.
+	startTime = 2 * time.Minute
+	// pollEvery is how often it is asked whether it does.
+	pollEvery = 20 * time.Millisecond
+)
 
 // env is an environment without anything of the caller's that could matter.
 func (b *bench) env() []string {
@@ -110,7 +114,9 @@ func (b *bench) provider(ctx context.Context, name string, flags ...string) (*pr
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(startTime); ; time.Sleep(20 * time.Millisecond) {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for end := time.Now().Add(startTime); ; <-tick.C {
 		var err error
 		if p.info, err = providerd.ReadInfo(p.dir); err == nil {
 			return p, nil

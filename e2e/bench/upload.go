@@ -132,7 +132,9 @@ http {
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the yardstick: %w", err)
 	}
-	for end := time.Now().Add(startTime); ; time.Sleep(20 * time.Millisecond) {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for end := time.Now().Add(startTime); ; <-tick.C {
 		c, err := net.Dial("tcp", s.addr)
 		if err == nil {
 			return s, c.Close()

@@ -1,6 +1,9 @@
 # What the scenarios share.
 set -u
 
+# provider_log is what the provider says: kept in memory, so that it is this boot's.
+provider_log=/run/provider.log
+
 now() { cut -d. -f1 /proc/uptime; }
 
 # step announces what comes next, with the seconds since the kernel started.
@@ -11,9 +14,9 @@ ok() { echo "ok: $*"; }
 # fail ends the scenario; why is the last line of the console.
 fail() {
   echo "$*" >/tmp/why
-  if [ -e /tmp/provider.log ]; then
+  if [ -e $provider_log ]; then
     echo '--- the provider said:'
-    grep -v 'loading plugin' /tmp/provider.log | tail -n 40
+    grep -v 'loading plugin' $provider_log | tail -n 40
   fi
   exit 1
 }

@@ -11,7 +11,7 @@ pub() { publisher --home $publisher_home --no-mdns "$@"; }
 provider_try() {
   rm -f $data/provider.json
   provider serve "$@" --data-dir $data --listen /ip4/127.0.0.1/tcp/4021 --no-mdns --ingress 127.0.0.1:8081 \
-    --api 127.0.0.1:47080 --log-format text --log-level debug >>/tmp/provider.log 2>&1 &
+    --api 127.0.0.1:47080 --log-format text --log-level debug >>$provider_log 2>&1 &
   provider_pid=$!
   eventually 300 "the provider serves or has ended" test -s $data/provider.json -o ! -d /proc/$provider_pid
   [ -s $data/provider.json ]
