@@ -1,8 +1,6 @@
 package build
 
 import (
-	"encoding/json"
-	"fmt"
 	"strconv"
 
 	"github.com/opencontainers/go-digest"
@@ -25,19 +23,5 @@ func assemble(req Request, res *Result, c ocispec.ImageConfig, layers ...oci.Lay
 	for _, l := range layers {
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, digest.Digest(l.Digest))
 	}
-	data, err := json.Marshal(config)
-	if err != nil {
-		return fmt.Errorf("encoding configuration: %w", err)
-	}
-	img := &oci.Image{
-		Source: "upload:" + string(req.Runtime), Platform: req.Platform,
-		Config: data, ConfigMediaType: oci.MediaTypeConfig, Layers: layers,
-	}
-	m, err := img.Manifest()
-	if err != nil {
-		return err
-	}
-	img.Digest = digest.FromBytes(m).String()
-	res.Image, res.User = img, nonroot
-	return nil
+	return conclude(req, res, config, layers)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -31,6 +32,11 @@ func (b *Builder) binary(ctx context.Context, req Request, res *Result) error {
 	if err != nil {
 		return err
 	}
+	return b.program(ctx, req, res, nodes, entry)
+}
+
+// program makes the image of nodes of the tree, of which entry is run.
+func (b *Builder) program(ctx context.Context, req Request, res *Result, nodes []node, entry string) error {
 	if err := checkMain(req, nodes, entry, res); err != nil {
 		return err
 	}
@@ -50,9 +56,13 @@ func (b *Builder) binary(ctx context.Context, req Request, res *Result) error {
 	if err != nil {
 		return err
 	}
+	env := []string{"PATH=/app", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"}
+	if req.Runtime == Go && req.Port != 0 {
+		res.Port = req.Port
+		env = append(env, "PORT="+strconv.Itoa(int(req.Port)))
+	}
 	return assemble(req, res, ocispec.ImageConfig{
-		Entrypoint: append([]string{"/" + path.Join(appDir, entry)}, req.Args...), WorkingDir: "/" + appDir,
-		Env: []string{"PATH=/app", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"},
+		Entrypoint: append([]string{"/" + path.Join(appDir, entry)}, req.Args...), WorkingDir: "/" + appDir, Env: env,
 	}, base, app)
 }
 

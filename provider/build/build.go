@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"apocryph/manifest/detect"
 	"apocryph/p2p/oci"
 	"apocryph/proto/status"
 )
@@ -26,23 +27,41 @@ const (
 	Binary Runtime = "binary"
 	// Image is an OCI or docker archive.
 	Image Runtime = "image"
+	// Python, Node and Go are sources of a program, run as a [detect.Plan] says.
+	Python Runtime = "python"
+	Node   Runtime = "node"
+	Go     Runtime = "go"
+	// Dockerfile is a tree with the instructions for an image.
+	Dockerfile Runtime = "dockerfile"
 )
 
-// Runtimes lists all runtimes, sorted.
+// Runtimes lists the runtimes of uploads, sorted: what becomes an image without a command.
 func Runtimes() []Runtime { return []Runtime{Binary, Image, Static} }
+
+// Languages lists the runtimes that need a [detect.Plan], sorted.
+func Languages() []Runtime { return []Runtime{Dockerfile, Go, Node, Python} }
 
 // Request is what to build.
 type Request struct {
 	Runtime Runtime
-	// FS is the uploaded tree, for static and binary.
+	// FS is the tree; all but image.
 	FS fs.FS
 	// Entry is the path of the executable in the tree, or the directory to serve;
 	// empty means that it is found out.
 	Entry string
-	// Args follow the executable; binary only.
+	// Args follow the executable, or the plan's command; not for static, image and dockerfile.
 	Args []string
-	// Port is what the web server of static listens on; 0 means 8080.
+	// Port is what the web server of static listens on, where 0 means 8080; other
+	// programs are told it as PORT, where it is not 0.
 	Port uint16
+	// Plan is how to build and run the tree, for the languages and only for them.
+	Plan *detect.Plan
+	// Namespace owns the caches that commands of the build use.
+	Namespace string
+	// Log receives what commands write, in lines; nil discards it.
+	Log io.Writer
+	// Progress is told what is being done, and how much is done, in per cent; nil is not.
+	Progress func(stage string, percent int)
 	// Archive of ArchiveSize bytes is the image, for the runtime image. Result's
 	// layers are read from it, so it must live as long.
 	Archive     io.ReaderAt
@@ -61,16 +80,32 @@ type Result struct {
 	User string
 	// Port is where the image says that it listens for TCP; 0 where it says nothing, or several.
 	Port uint16
+	// Argv is the command of the container; empty for an image that came with its own.
+	Argv []string
+	// Base is what the image is made on; nil for what is made from nothing.
+	Base *Base
+	// Materials are what went into the image besides the files, the base first.
+	Materials []Material
+	// Packages are what was found of packages in it, sorted by PURL.
+	Packages []Package
+	// Binary is the file of the executable that was built, until Close; Go only.
+	Binary string
 
-	dir string
+	dir   string
+	files []io.Closer
 }
 
 // Close removes the layers' files.
 func (r *Result) Close() error {
-	if r.dir == "" {
-		return nil
+	var errs []error
+	for _, f := range r.files {
+		errs = append(errs, f.Close())
 	}
-	return os.RemoveAll(r.dir)
+	r.files = nil
+	if r.dir != "" {
+		errs = append(errs, os.RemoveAll(r.dir))
+	}
+	return errors.Join(errs...)
 }
 
 func (r *Result) because(format string, args ...any) {
@@ -91,6 +126,13 @@ type Config struct {
 	Server []byte
 	// Architecture is the Server's, in Go's words; empty is this program's.
 	Architecture string
+	// Bases finds base images; nil has none.
+	Bases Bases
+	// Runner runs commands; nil refuses what needs one.
+	Runner Runner
+	// Env is "NAME=value" for commands, such as a proxy or the index of packages. It
+	// is public: commands that strangers wrote see it.
+	Env []string
 }
 
 // Builder builds images. It is used by several goroutines.
@@ -117,7 +159,8 @@ func New(cfg Config) (*Builder, error) {
 
 // Build makes the image. Errors: invalid_argument for an upload that cannot
 // run, with all that was found wrong; resource_exhausted when the disk is full;
-// unavailable where this program was built without the web server.
+// unavailable where this program was built without the web server, or has no base
+// image or nothing to run commands with.
 func (b *Builder) Build(ctx context.Context, req Request) (_ *Result, err error) {
 	if err := check(req); err != nil {
 		return nil, err
@@ -140,6 +183,14 @@ func (b *Builder) Build(ctx context.Context, req Request) (_ *Result, err error)
 		err = b.static(ctx, req, res)
 	case Binary:
 		err = b.binary(ctx, req, res)
+	case Python:
+		err = b.python(ctx, req, res)
+	case Node:
+		err = b.node(ctx, req, res)
+	case Go:
+		err = b.golang(ctx, req, res)
+	case Dockerfile:
+		err = b.dockerfile(ctx, req, res)
 	default:
 		err = b.image(ctx, req, res)
 	}
@@ -161,9 +212,12 @@ func check(req Request) error {
 	fault := func(field, got, want string) {
 		faults = append(faults, status.Fault{Field: field, Got: got, Want: want})
 	}
-	if !slices.Contains(Runtimes(), req.Runtime) {
-		fault("runtime", fmt.Sprintf("%.40q", string(req.Runtime)), listed(Runtimes()))
+	all := append(Runtimes(), Languages()...)
+	slices.Sort(all)
+	if !slices.Contains(all, req.Runtime) {
+		fault("runtime", fmt.Sprintf("%.40q", string(req.Runtime)), listed(all))
 	}
+	checkPlan(req, fault)
 	if req.Runtime == Image {
 		if req.Archive == nil || req.ArchiveSize <= 0 {
 			fault("files", "no archive", "an OCI or docker archive")
@@ -180,7 +234,7 @@ func check(req Request) error {
 	if req.Platform.OS != "linux" || req.Platform.Architecture == "" {
 		fault("platform", req.Platform.String(), "one such as linux/amd64")
 	}
-	if len(req.Args) > 0 && req.Runtime != Binary {
+	if len(req.Args) > 0 && !slices.Contains([]Runtime{Binary, Python, Node, Go}, req.Runtime) {
 		fault("args", fmt.Sprint(len(req.Args)), "none for this runtime")
 	}
 	if len(req.Args) > maxArgs {
@@ -195,6 +249,35 @@ func check(req Request) error {
 		return nil
 	}
 	return status.Invalid("build.request", "build", faults)
+}
+
+// checkPlan holds a language to its plan.
+func checkPlan(req Request, fault func(field, got, want string)) {
+	p := req.Plan
+	switch language := slices.Contains(Languages(), req.Runtime); {
+	case language && p == nil:
+		fault("plan", "none", "how to run the tree")
+	case !language && p != nil:
+		fault("plan", fmt.Sprintf("%.40q", string(p.Runtime)), "none for this runtime")
+	case p == nil:
+	case string(p.Runtime) != string(req.Runtime):
+		fault("plan", fmt.Sprintf("%.40q", string(p.Runtime)), fmt.Sprintf("%q", string(req.Runtime)))
+	case len(p.Argv) == 0 && (req.Runtime == Python || req.Runtime == Node):
+		fault("plan.argv", "nothing", "a command")
+	case p.Entry != "" && (!fs.ValidPath(p.Entry) || len(p.Entry) > maxPath):
+		fault("plan.entry", fmt.Sprintf("%.80q", p.Entry), "a path in the tree, without a leading slash, . and ..")
+	}
+	if p == nil {
+		return
+	}
+	for i, a := range append(slices.Clone(p.Argv[:min(len(p.Argv), maxArgs)]), p.Entry) {
+		if len(a) > maxArg || strings.ContainsRune(a, 0) {
+			fault(fmt.Sprintf("plan.argv[%d]", i), fmt.Sprintf("%d bytes", len(a)), fmt.Sprintf("at most %d, without NUL", maxArg))
+		}
+	}
+	if len(p.Argv) > maxArgs {
+		fault("plan.argv", fmt.Sprint(len(p.Argv)), fmt.Sprintf("at most %d", maxArgs))
+	}
 }
 
 // listed joins names for an error text.

@@ -30,8 +30,8 @@ func TestRefusals(t *testing.T) {
 		req  Request
 		want []string
 	}{
-		"nothing":           {Request{}, []string{`runtime: got "", want binary, image, static`, "files", "platform"}},
-		"unknown runtime":   {Request{Runtime: "python", FS: good(), Platform: amd64}, []string{`got "python", want binary, image, static`}},
+		"nothing":           {Request{}, []string{`runtime: got "", want binary, dockerfile, go, image, node, python, static`, "files", "platform"}},
+		"unknown runtime":   {Request{Runtime: "ruby", FS: good(), Platform: amd64}, []string{`got "ruby", want binary, dockerfile`}},
 		"no files":          {Request{Runtime: Static, Platform: amd64}, []string{"files: got none"}},
 		"entry above":       {Request{Runtime: Binary, FS: good(), Entry: "../x", Platform: amd64}, []string{`entry: got "../x"`}},
 		"entry absolute":    {Request{Runtime: Binary, FS: good(), Entry: "/main", Platform: amd64}, []string{"entry"}},

@@ -1,0 +1,167 @@
+package build
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+
+	"apocryph/p2p/oci"
+	"apocryph/proto/status"
+)
+
+const (
+	modulesDir  = "node_modules"
+	packageName = "package.json"
+	lockName    = "package-lock.json"
+)
+
+// fetchScript downloads what a lock file names, with nothing but Node: an image with
+// Node needs no package manager for it.
+//
+//go:embed fetch.cjs
+var fetchScript string
+
+// node makes the image of a Node program: a base, the dependencies, the tree.
+func (b *Builder) node(ctx context.Context, req Request, res *Result) error {
+	base, c, err := b.base(ctx, req, res, "node")
+	if err != nil {
+		return err
+	}
+	req.stage("dependencies", 10)
+	deps, err := b.nodeDeps(ctx, req, res, base)
+	if err != nil {
+		return err
+	}
+	req.stage("assembling", 70)
+	nodes, err := scan(req.FS, ".", unwanted)
+	if err != nil {
+		return err
+	}
+	app, err := appLayer(ctx, req, res, nodes)
+	if err != nil {
+		return err
+	}
+	return runnable(req, res, base, c, map[string]string{"NODE_ENV": "production", "HOME": "/tmp"}, nil, deps, app)
+}
+
+// nodeDeps makes the layer of dependencies; nil where there are none, or the tree has them.
+func (b *Builder) nodeDeps(ctx context.Context, req Request, res *Result, base Base) (*oci.Layer, error) {
+	lock, err := readAll(req.FS, lockName, maxLock)
+	if err != nil {
+		return nil, err
+	}
+	var packages []npmPackage
+	if lock != nil {
+		if packages, err = parseLock(lock, req.Platform); err != nil {
+			return nil, err
+		}
+	}
+	if info, err := fs.Stat(req.FS, modulesDir); err == nil && info.IsDir() {
+		res.because("dependencies: the tree has %s", modulesDir)
+		for _, p := range packages {
+			res.npm(p, exists(req.FS, p.path))
+		}
+		return nil, nil
+	}
+	if lock == nil {
+		return nil, needsLock(req)
+	}
+	if len(packages) == 0 {
+		return nil, nil
+	}
+	return b.npm(ctx, req, res, base, packages)
+}
+
+// needsLock refuses a tree whose dependencies may be others tomorrow.
+func needsLock(req Request) error {
+	text, err := readAll(req.FS, packageName, maxLock)
+	if err != nil || text == nil {
+		return err
+	}
+	var p struct {
+		Dependencies map[string]json.RawMessage `json:"dependencies"`
+	}
+	if err := json.Unmarshal(text, &p); err != nil {
+		return status.Wrap(err, status.InvalidArgument, "build.lock", "%s is not valid JSON", packageName)
+	}
+	if len(p.Dependencies) == 0 {
+		return nil
+	}
+	got := "none"
+	for _, name := range []string{"yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb"} {
+		if exists(req.FS, name) {
+			got = name
+		}
+	}
+	return status.New(status.InvalidArgument, "build.lock", "%s has %d dependencies, and of lock files got %s, want %s", packageName, len(p.Dependencies), got, lockName).
+		WithHint("an image must be the same tomorrow: commit what npm install --package-lock-only writes, or %s", modulesDir)
+}
+
+// npm downloads what the lock file names, and unpacks it after checking each
+// file's hash.
+func (b *Builder) npm(ctx context.Context, req Request, res *Result, base Base, packages []npmPackage) (_ *oci.Layer, err error) {
+	res.because("dependencies: %d packages by the hashes in %s", len(packages), lockName)
+	type wanted struct {
+		URL       string `json:"url"`
+		Integrity string `json:"integrity"`
+		File      string `json:"file"`
+	}
+	var list []wanted
+	files := map[string]string{}
+	for _, p := range packages {
+		if _, ok := files[p.integrity.text]; !ok {
+			files[p.integrity.text] = strconv.Itoa(len(list)) + ".tgz"
+			list = append(list, wanted{p.resolved, p.integrity.text, files[p.integrity.text]})
+		}
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the list of packages: %w", err)
+	}
+	out, err := b.run(ctx, req, res, Job{
+		Name: "npm packages", Image: base.Image, Argv: []string{"node", "-e", fetchScript},
+		Env: []string{"HOME=/tmp"}, Source: oneFile{"wanted.json", text},
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer out.close()
+	s, err := newStaging(ctx, res)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	for _, p := range packages {
+		if err := p.unpack(out, files[p.integrity.text], s); err != nil {
+			return nil, err
+		}
+		res.npm(p, true)
+	}
+	for _, p := range packages {
+		if err := p.link(s); err != nil {
+			return nil, err
+		}
+	}
+	l, err := s.layer(res, "deps", path.Join(appDir, modulesDir))
+	return &l, err
+}
+
+// npm notes a package, and what it was made of.
+func (r *Result) npm(p npmPackage, there bool) {
+	if !there {
+		return
+	}
+	name := p.purl()
+	for _, have := range r.Packages {
+		if have.PURL == name {
+			return
+		}
+	}
+	r.Packages = append(r.Packages, Package{Name: p.name, Version: p.version, PURL: name, License: p.license})
+	r.Materials = append(r.Materials, Material{Name: p.name + "@" + p.version, URI: p.resolved, Digest: p.integrity.digest()})
+}
