@@ -33,6 +33,9 @@ build: bootstrap-build $(RUNC) $(ATTENDANT) $(STATIC) ## write bin/provider and 
 	CGO_ENABLED=0 go build -trimpath -tags embedrunc -ldflags '$(LDFLAGS)' -o bin/provider ./cmd/provider
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/publisher ./cmd/publisher
 
+bases: ## write base images for builds from source to bin/bases, from Debian's packages
+	provider/build/bases/build.sh bin/bases
+
 install: build ## put both programs into PREFIX/bin (default /usr/local)
 	install -d $(DESTDIR)$(or $(PREFIX),/usr/local)/bin
 	install bin/provider bin/publisher $(DESTDIR)$(or $(PREFIX),/usr/local)/bin
@@ -84,4 +87,4 @@ proto-check:
 clean: ## remove what was built
 	rm -rf bin $(RUNC) $(ATTENDANT) $(STATIC)
 
-.PHONY: contract e2e-boot help bootstrap bootstrap-build build install demo check test bench fuzz fmt proto proto-check clean
+.PHONY: bases contract e2e-boot help bootstrap bootstrap-build build install demo check test bench fuzz fmt proto proto-check clean

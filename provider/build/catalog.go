@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"apocryph/p2p/oci"
@@ -41,8 +42,8 @@ func NewCatalog(cfg CatalogConfig) (*Catalog, error) {
 		faults = append(faults, status.Fault{Field: "bases." + role, Got: got, Want: want})
 	}
 	for role, text := range cfg.Images {
-		if known := strings.Join(Roles(), ", "); !strings.Contains(", "+known+",", ", "+role+",") {
-			fault(fmt.Sprintf("%.40q", role), "an unknown role", "one of "+known)
+		if !slices.Contains(Roles(), role) {
+			fault(fmt.Sprintf("%.40q", role), "an unknown role", "one of "+strings.Join(Roles(), ", "))
 			continue
 		}
 		if cid, ok := strings.CutPrefix(text, "ipfs:"); ok {

@@ -84,7 +84,8 @@ func langBuilder(t testing.TB, r Runner) *Builder {
 func wheelOf(t testing.TB, name, version string, files map[string]string) []byte {
 	t.Helper()
 	info := name + "-" + version + ".dist-info/"
-	all := maps.Clone(files)
+	all := map[string]string{}
+	maps.Copy(all, files)
 	if _, ok := all[info+"METADATA"]; !ok {
 		all[info+"METADATA"] = "Metadata-Version: 2.4\nName: " + name + "\nVersion: " + version + "\nLicense-Expression: MIT\n\nhello\n"
 	}

@@ -26,14 +26,19 @@ func main() {
 	user := flag.String("user", "", "user, by name or number, that the image's /etc/passwd knows")
 	port := flag.String("port", "", "port that the program listens on, such as 80/tcp")
 	entrypoint := flag.String("entrypoint", "", "the program; the arguments are its default ones")
+	work := flag.String("dir", "/", "working directory")
+	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	flag.Func("env", "variable as NAME=VALUE; may be given several times", func(v string) error {
+		env = append(env, v)
+		return nil
+	})
 	flag.Parse()
 	if *dir == "" || *root == "" || *entrypoint == "" {
 		fmt.Fprintln(os.Stderr, "usage: layout -o DIR -root TAR -entrypoint PROGRAM [ARGUMENT...]")
 		os.Exit(2)
 	}
 	config := ocispec.ImageConfig{
-		User: *user, Entrypoint: []string{*entrypoint}, Cmd: flag.Args(), WorkingDir: "/",
-		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
+		User: *user, Entrypoint: []string{*entrypoint}, Cmd: flag.Args(), WorkingDir: *work, Env: env,
 	}
 	if *port != "" {
 		config.ExposedPorts = map[string]struct{}{*port: {}}
