@@ -9,14 +9,15 @@ const https = require('node:https');
 const tries = 4;
 const atOnce = 8;
 const maxRedirects = 5;
-// NPM_CONFIG_REGISTRY replaces the origin of what comes from a registry, as in npm.
+// NPM_CONFIG_REGISTRY is where all packages come from, whatever the lock file says.
 const registry = process.env.NPM_CONFIG_REGISTRY;
 
 const place = (url) => {
   if (!registry) return url;
+  const base = registry.replace(/\/*$/, '/');
+  if (!/^https?:/.test(url)) return base + url;
   const from = new URL(url);
-  const to = new URL(registry);
-  return to.origin + to.pathname.replace(/\/$/, '') + from.pathname + from.search;
+  return base + from.pathname.slice(1) + from.search;
 };
 
 const download = (url, left) => new Promise((resolve, reject) => {

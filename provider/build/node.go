@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
+	"strings"
 
 	"apocryph/p2p/oci"
 	"apocryph/proto/status"
@@ -18,6 +20,8 @@ const (
 	modulesDir  = "node_modules"
 	packageName = "package.json"
 	lockName    = "package-lock.json"
+	// registryEnv is npm's own variable: what an operator sets in Config.Env to use another registry.
+	registryEnv = "NPM_CONFIG_REGISTRY"
 )
 
 // fetchScript downloads what a lock file names, with nothing but Node: an image with
@@ -111,12 +115,20 @@ func (b *Builder) npm(ctx context.Context, req Request, res *Result, base Base, 
 		Integrity string `json:"integrity"`
 		File      string `json:"file"`
 	}
+	registry := slices.ContainsFunc(b.cfg.Env, func(e string) bool { return strings.HasPrefix(e, registryEnv+"=") })
 	var list []wanted
 	files := map[string]string{}
 	for _, p := range packages {
+		from := p.resolved
+		if from == "" {
+			if from = p.inRegistry(); !registry {
+				return nil, status.New(status.InvalidArgument, "build.lock", "%s does not say where %s is, and this provider has no registry of its own", lockName, p.name).
+					WithHint("write it again with npm install --package-lock-only --omit-lockfile-registry-resolved=false")
+			}
+		}
 		if _, ok := files[p.integrity.text]; !ok {
 			files[p.integrity.text] = strconv.Itoa(len(list)) + ".tgz"
-			list = append(list, wanted{p.resolved, p.integrity.text, files[p.integrity.text]})
+			list = append(list, wanted{from, p.integrity.text, files[p.integrity.text]})
 		}
 	}
 	text, err := json.Marshal(list)
@@ -125,7 +137,8 @@ func (b *Builder) npm(ctx context.Context, req Request, res *Result, base Base, 
 	}
 	out, err := b.run(ctx, req, res, Job{
 		Name: "npm packages", Image: base.Image, Argv: []string{"node", "-e", fetchScript},
-		Env: []string{"HOME=/tmp"}, Source: oneFile{"wanted.json", text},
+		// Node has authorities of its own; those of the image are the operator's.
+		Env: []string{"HOME=/tmp", "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"}, Source: oneFile{"wanted.json", text},
 	})
 	if err != nil {
 		return nil, err
@@ -163,5 +176,9 @@ func (r *Result) npm(p npmPackage, there bool) {
 		}
 	}
 	r.Packages = append(r.Packages, Package{Name: p.name, Version: p.version, PURL: name, License: p.license})
-	r.Materials = append(r.Materials, Material{Name: p.name + "@" + p.version, URI: p.resolved, Digest: p.integrity.digest()})
+	uri := p.resolved
+	if uri == "" {
+		uri = name
+	}
+	r.Materials = append(r.Materials, Material{Name: p.name + "@" + p.version, URI: uri, Digest: p.integrity.digest()})
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,11 +25,23 @@ const (
 
 // npmPackage is a package of a lock file that a production image needs.
 type npmPackage struct {
-	// path is where it belongs, below node_modules of the tree and with that name.
+	// path is where it belongs, below node_modules of the tree and with that name;
+	// resolved may be empty.
 	path, name, version, resolved, license string
 	integrity                              integrity
 	// bin are the commands by name, as paths in the package.
 	bin map[string]string
+}
+
+var (
+	npmName    = regexp.MustCompile(`^(@[A-Za-z0-9._~-]+/)?[A-Za-z0-9._~-]+$`)
+	npmVersion = regexp.MustCompile(`^[A-Za-z0-9.+-]+$`)
+)
+
+// inRegistry is the path of the archive in every registry, for lock files that do
+// not say where packages are.
+func (p npmPackage) inRegistry() string {
+	return p.name + "/-/" + path.Base(p.name) + "-" + p.version + ".tgz"
 }
 
 func (p npmPackage) purl() string {
@@ -145,14 +158,18 @@ func (l lockedFile) read(at string) (npmPackage, *status.Fault) {
 	if !ok {
 		return fault(fmt.Sprintf("integrity %.80q", l.Integrity), "a sha512 of the archive")
 	}
+	name := l.Name
+	if name == "" {
+		name = at[strings.LastIndex(at, modulesDir+"/")+len(modulesDir)+1:]
+	}
+	if !npmName.MatchString(name) || !npmVersion.MatchString(l.Version) {
+		return fault(fmt.Sprintf("%.80q in version %.80q", name, l.Version), "a name and a version")
+	}
 	u, err := url.Parse(l.Resolved)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || len(l.Resolved) > maxArg {
+	if l.Resolved != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || len(l.Resolved) > maxArg) {
 		return fault(fmt.Sprintf("resolved %.80q", l.Resolved), "an HTTP URL without a password")
 	}
-	p := npmPackage{path: at, name: l.Name, version: l.Version, resolved: l.Resolved, integrity: sum, bin: l.Bin}
-	if p.name == "" {
-		p.name = at[strings.LastIndex(at, modulesDir+"/")+len(modulesDir)+1:]
-	}
+	p := npmPackage{path: at, name: name, version: l.Version, resolved: l.Resolved, integrity: sum, bin: l.Bin}
 	if text, ok := l.License.(string); ok && len(text) < 200 {
 		p.license = text
 	}

@@ -9,6 +9,8 @@
 #
 # BASES_LOCK is another lock file. BASES_MIRROR and BASES_SECURITY are other
 # mirrors, such as those of an archive that keeps what mirrors have replaced.
+# BASES_AUTHORITIES is a PEM file that the images trust beside Debian's
+# authorities, for a network whose registries have certificates of its own.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 lock=${BASES_LOCK:-$here/bases.lock}
@@ -127,6 +129,7 @@ unpack() {
   done < <(grep "^$1 " "$lock")
   # What maintainer scripts would do.
   find "$root/usr/share/ca-certificates" -name '*.crt' | LC_ALL=C sort | xargs cat >"$root/etc/ssl/certs/ca-certificates.crt"
+  [ -z "${BASES_AUTHORITIES:-}" ] || cat "$BASES_AUTHORITIES" >>"$root/etc/ssl/certs/ca-certificates.crt"
   printf 'root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/tmp:/sbin/nologin\n' >"$root/etc/passwd"
   printf 'root:x:0:\nnonroot:x:65532:\n' >"$root/etc/group"
   rm -rf "$root"/usr/share/{ca-certificates,doc,doc-base,man,info,locale,lintian,bash-completion,vim,apport,bug,pixmaps,applications,menu,binfmts} \
@@ -178,7 +181,7 @@ fi
 for role; do
   roots "$role" >/dev/null
   grep -q "^$role " "$lock" 2>/dev/null || { echo "$0: $lock pins nothing for $role: run it with --refresh" >&2; exit 1; }
-  state=$({ grep "^$role " "$lock"; cat "$0" "$here"/python/*.py "$here/../../../e2e/debian/layout/main.go"; } | sha256sum | cut -d' ' -f1)
+  state=$({ grep "^$role " "$lock"; cat "$0" "$here"/python/*.py "$here/../../../e2e/debian/layout/main.go" ${BASES_AUTHORITIES:+"$BASES_AUTHORITIES"}; } | sha256sum | cut -d' ' -f1)
   [ "$(cat "$dir/$role.state" 2>/dev/null)" != "$state" ] || [ ! -s "$dir/$role/index.json" ] || continue
   rm -f "$dir/$role.state"
   fetch "$role"
