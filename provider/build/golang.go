@@ -60,6 +60,9 @@ func (b *Builder) golang(ctx context.Context, req Request, res *Result) error {
 	if err := res.modules(f); err != nil {
 		return err
 	}
+	if len(req.Plan.Argv) > 1 {
+		req.Args = append(slices.Clone(req.Plan.Argv[1:]), req.Args...)
+	}
 	req.FS = out.root.FS()
 	nodes, err := scan(req.FS, ".", func(name string) bool { return name != defaultMain })
 	if err != nil {

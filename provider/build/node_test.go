@@ -90,6 +90,16 @@ func TestNodeWithoutLock(t *testing.T) {
 	}
 }
 
+// TestNpmStart: a base need not have npm, and people are told.
+func TestNpmStart(t *testing.T) {
+	plan := *nodePlan
+	plan.Argv = []string{"npm", "start"}
+	res := build(t, langBuilder(t, nil), Request{Runtime: Node, FS: fstest.MapFS{"server.js": {}}, Plan: &plan, Platform: amd64})
+	if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "npm") {
+		t.Errorf("got %q", res.Warnings)
+	}
+}
+
 func FuzzLock(f *testing.F) {
 	lock, _ := nodeLock(f)
 	f.Add([]byte(lock))

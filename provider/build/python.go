@@ -57,6 +57,11 @@ func (b *Builder) python(ctx context.Context, req Request, res *Result) error {
 	if err != nil {
 		return err
 	}
+	for _, e := range req.Plan.Env {
+		if v, ok := strings.CutPrefix(e, "PYTHONPATH="); ok {
+			paths = append(paths, strings.Split(v, ":")...)
+		}
+	}
 	paths = append(paths, vendored.paths...)
 	if src := srcLayout(req); src != "" {
 		res.because("modules are also found in %s: the package is there", src)
@@ -77,7 +82,7 @@ func (b *Builder) python(ctx context.Context, req Request, res *Result) error {
 		return err
 	}
 	env := map[string]string{
-		"PYTHONPATH": strings.Join(paths, ":"), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "HOME": "/tmp",
+		"PYTHONPATH": strings.Join(unique(paths), ":"), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "HOME": "/tmp",
 	}
 	return runnable(req, res, base, c, env, []uint16{healthPort}, deps, app)
 }
@@ -91,6 +96,14 @@ func runnable(req Request, res *Result, base Base, c ocispec.Image, env map[stri
 		}
 	} else if len(ports) == 1 {
 		res.Port = ports[0]
+	}
+	for _, e := range req.Plan.Env {
+		if name, v, ok := strings.Cut(e, "="); ok && name != "PYTHONPATH" {
+			env[name] = v
+		}
+	}
+	if c := req.Plan.Argv[0]; c == "npm" || c == "npx" || c == "yarn" || c == "pnpm" {
+		res.warn("the command is %s, which the base image must have: name a file for node to run", c)
 	}
 	layers := []oci.Layer{app}
 	if deps != nil {
@@ -120,6 +133,16 @@ func unwanted(name string) bool {
 		return true
 	}
 	return false
+}
+
+// unique keeps the first of each, in order.
+func unique(all []string) (out []string) {
+	for _, s := range all {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // srcLayout is "src" where the plan runs a module that is there.

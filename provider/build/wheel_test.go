@@ -146,9 +146,9 @@ func TestVersions(t *testing.T) {
 func TestVendoredPython(t *testing.T) {
 	tree := fstest.MapFS{"main.py": {}, "requirements.txt": {Data: []byte("flask>=3\n")}, "vendor/flask/__init__.py": {}, "vendor/flask-3.0.0.dist-info/METADATA": {}, "src/shop/__main__.py": {}}
 	plan := *pythonPlan
-	plan.Argv = []string{"python", "-m", "shop"}
+	plan.Argv, plan.Env = []string{"python", "-m", "shop"}, []string{"PYTHONPATH=/app/src", "MODE=x"}
 	res := build(t, langBuilder(t, nil), Request{Runtime: Python, FS: tree, Plan: &plan, Platform: amd64})
-	if !strings.Contains(string(res.Image.Config), `"PYTHONPATH=/app:/app/vendor:/app/src"`) || len(res.Packages) != 1 || res.Packages[0].PURL != "pkg:pypi/flask@3.0.0" {
+	if !strings.Contains(string(res.Image.Config), `"PYTHONPATH=/app:/app/src:/app/vendor"`) || !strings.Contains(string(res.Image.Config), `"MODE=x"`) || len(res.Packages) != 1 || res.Packages[0].PURL != "pkg:pypi/flask@3.0.0" {
 		t.Errorf("%s %v", res.Image.Config, res.Packages)
 	}
 	for _, l := range foreignLocks {
