@@ -89,6 +89,7 @@ var messages = []struct {
 	{"returned error: 403", classAuth},
 	{"returned error: 404", classMissing},
 	{"fsck error", classObjects},
+	{"protocol error", classObjects},
 	{"fatal: pack is corrupted", classObjects},
 	{"inflate returned", classObjects},
 	{"index-pack failed", classObjects},
@@ -138,7 +139,7 @@ func (j *job) upstream(err error) error {
 		return status.Wrap(err, status.InvalidArgument, ReasonRef, "what was found in the repository %s has gone meanwhile", j.name).
 			WithHint("try again")
 	case classObjects:
-		return status.Wrap(err, status.InvalidArgument, ReasonProtocol, "the repository %s has objects that git refuses", j.name).
+		return status.Wrap(err, status.InvalidArgument, ReasonProtocol, "the repository %s has objects, or sends answers, that git refuses", j.name).
 			WithHint("run git fsck there")
 	}
 	return status.Wrap(err, status.Unavailable, ReasonUnavailable, "the repository %s cannot be read at present", j.name)

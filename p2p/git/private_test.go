@@ -1,0 +1,134 @@
+package git_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"apocryph/p2p/git"
+	"apocryph/p2p/git/gittest"
+	"apocryph/proto/status"
+)
+
+const canary = "s3cr3t-c4n4ry"
+
+// TestPrivate: a credential opens a repository by archive and by clone, goes to
+// its own host alone, and shows nowhere.
+func TestPrivate(t *testing.T) {
+	s := gittest.New(t)
+	r := s.Repo("acme/app")
+	r.Commit("main", map[string]string{"f": "1"})
+	r.Private("", canary)
+	var log bytes.Buffer
+	seen := func(what, text string) {
+		t.Helper()
+		for _, c := range []string{canary, base64.StdEncoding.EncodeToString([]byte("x-access-token:" + canary))} {
+			if strings.Contains(text, c) {
+				t.Errorf("%s has the credential: %s", what, text)
+			}
+		}
+	}
+	f := newFetcher(t, s, func(c *git.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	right := git.Want{Slug: r.Slug(""), Credential: &git.Credential{Password: canary}}
+	for _, fail := range []bool{false, true} {
+		if fail {
+			s.Fail(404, gittest.Tarball)
+		}
+		res := resolve(t, f, right)
+		out, err := f.Fetch(t.Context(), right, res, newTree(t), nil)
+		if err != nil || (out.Method == git.MethodClone) != fail {
+			t.Fatalf("%+v, %v", out, err)
+		}
+		seen("the result", out.Reason+res.Repository)
+	}
+	s.Before(nil)
+	for _, tt := range []struct {
+		c      *git.Credential
+		code   status.Code
+		reason string
+	}{
+		{nil, status.InvalidArgument, git.ReasonRepository},
+		{&git.Credential{Password: canary + "x"}, status.PermissionDenied, git.ReasonAuth},
+		{&git.Credential{Username: "a:b", Password: canary}, status.InvalidArgument, git.ReasonAuth},
+		{&git.Credential{Password: canary + "\nX-Header: 1"}, status.InvalidArgument, git.ReasonAuth},
+	} {
+		_, err := f.Resolve(t.Context(), git.Want{Slug: r.Slug(""), Credential: tt.c})
+		wantReason(t, err, tt.code, tt.reason)
+		seen("the error", err.Error())
+	}
+	// A server that sends back what it was sent.
+	s.Before(func(_ string, w http.ResponseWriter, r *http.Request) bool {
+		http.Error(w, "remote: "+r.Header.Get("Authorization")+" "+canary, http.StatusInternalServerError)
+		return true
+	})
+	_, err := f.Resolve(t.Context(), right)
+	wantReason(t, err, status.Unavailable, git.ReasonUnavailable)
+	seen("the error", err.Error())
+	seen("the log", log.String())
+	if log.Len() == 0 {
+		t.Error("nothing was logged, so nothing was looked at")
+	}
+}
+
+// TestCredentialStays: neither the archive's nor git's redirect takes it along,
+// and it is not in arguments or environments of processes.
+func TestCredentialStays(t *testing.T) {
+	s := gittest.New(t)
+	r := s.Repo("acme/app")
+	r.Commit("main", map[string]string{"f": "1"})
+	r.Private("", canary)
+	var mu sync.Mutex
+	var leaked []string
+	other := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		leaked = append(leaked, r.Header.Get("Authorization"))
+		http.NotFound(w, r)
+	}))
+	defer other.Close()
+	asked := 0
+	s.Before(func(kind string, w http.ResponseWriter, req *http.Request) bool {
+		mu.Lock()
+		asked++
+		mu.Unlock()
+		all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, p := range all {
+			for _, file := range []string{p, filepath.Join(filepath.Dir(p), "environ")} {
+				if b, err := os.ReadFile(file); err == nil && bytes.Contains(b, []byte(canary)) {
+					t.Errorf("a process has the credential in its %s", filepath.Base(file))
+				}
+			}
+		}
+		if kind == gittest.Tarball {
+			http.Redirect(w, req, other.URL, http.StatusFound)
+		}
+		return kind == gittest.Tarball
+	})
+	f := newFetcher(t, s, func(c *git.Config) { c.HTTP = other.Client().Transport })
+	out, _, err := fetch(t, f, git.Want{Slug: r.Slug(""), Credential: &git.Credential{Password: canary}})
+	if err != nil || out.Method != git.MethodClone || asked == 0 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	if len(leaked) != 1 || leaked[0] != "" {
+		t.Errorf("the other host got %q", leaked)
+	}
+	s.Before(func(_ string, w http.ResponseWriter, req *http.Request) bool {
+		http.Redirect(w, req, other.URL+req.URL.Path, http.StatusFound)
+		return true
+	})
+	if _, err := f.Resolve(t.Context(), git.Want{Slug: r.Slug(""), Credential: &git.Credential{Password: canary}}); err == nil {
+		t.Error("a redirect was followed with a credential")
+	}
+	if len(leaked) != 1 {
+		t.Errorf("the other host was asked by git: %q", leaked)
+	}
+}
