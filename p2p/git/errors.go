@@ -70,6 +70,9 @@ const (
 	classNotOffered class = "object not offered"
 	classHost       class = "host not available"
 	classObjects    class = "bad objects"
+	// classSize is a child of git that ended without a word, as one does that met
+	// a limit.
+	classSize class = "a limit was met"
 )
 
 // messages of git 2.39 to 2.51, with LC_ALL=C, the first that is found counts.
@@ -90,9 +93,14 @@ var messages = []struct {
 	{"returned error: 404", classMissing},
 	{"fsck error", classObjects},
 	{"protocol error", classObjects},
+	{"repository corruption on the remote side", classObjects},
+	{"bad object", classObjects},
+	{"invalid tree", classObjects},
+	{"a blob, not a tree", classObjects},
 	{"fatal: pack is corrupted", classObjects},
 	{"inflate returned", classObjects},
 	{"index-pack failed", classObjects},
+	{"invalid index-pack output", classSize},
 	{"does not appear to be a git repository", classMissing},
 	{"not found", classMissing},
 	{"does not exist", classMissing},
@@ -138,6 +146,8 @@ func (j *job) upstream(err error) error {
 	case classNoRef, classNotOffered:
 		return status.Wrap(err, status.InvalidArgument, ReasonRef, "what was found in the repository %s has gone meanwhile", j.name).
 			WithHint("try again")
+	case classSize:
+		return j.tooLarge(err)
 	case classObjects:
 		return status.Wrap(err, status.InvalidArgument, ReasonProtocol, "the repository %s has objects, or sends answers, that git refuses", j.name).
 			WithHint("run git fsck there")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -33,7 +34,7 @@ type remote bool
 func (j *job) run(ctx context.Context, r remote, stdin io.Reader, read func(io.Reader) error, args ...string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	cmd := exec.CommandContext(ctx, j.program, args...)
+	cmd := j.command(ctx, args)
 	cmd.Dir = "/"
 	cmd.Env = j.environ(r)
 	cmd.ExtraFiles = []*os.File{j.scratch.f}
@@ -60,7 +61,6 @@ func (j *job) run(ctx context.Context, r remote, stdin io.Reader, read func(io.R
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting git: %w", err)
 	}
-	j.limit(cmd.Process.Pid)
 	stop := j.watch(ctx, cancel)
 	readErr := read(out)
 	if readErr != nil {
@@ -80,7 +80,8 @@ func (j *job) run(ctx context.Context, r remote, stdin io.Reader, read func(io.R
 
 // failed makes an error of the way a run ended.
 func (j *job) failed(cmd *exec.Cmd, command, stderr string) error {
-	if s, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signaled() && s.Signal() == unix.SIGXFSZ {
+	s, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if ok && s.Signaled() && s.Signal() == unix.SIGXFSZ {
 		return errDisk
 	}
 	f := &failure{command: command, exit: cmd.ProcessState.ExitCode(), class: classify(stderr)}
@@ -106,19 +107,18 @@ func (j *job) environ(r remote) []string {
 	}
 }
 
-// limit caps what each process of the group may have. A child that has ended
-// by now has no need of it.
-func (j *job) limit(pid int) {
-	for resource, n := range map[int]uint64{
-		unix.RLIMIT_FSIZE: uint64(j.limits.Bytes) + 1<<20,
-		unix.RLIMIT_AS:    memory,
-		unix.RLIMIT_CPU:   uint64(j.limits.Time/time.Second) + 1,
-		unix.RLIMIT_CORE:  0,
-	} {
-		if err := unix.Prlimit(pid, resource, &unix.Rlimit{Cur: n, Max: n}, nil); err != nil && !errors.Is(err, unix.ESRCH) {
-			j.log.Warn("limiting git", "error", err)
-		}
+// limited starts a program under limits, which its children inherit. A shell
+// sets them: after the start of git they would come too late for its children.
+const limited = `ulimit -f "$1" && ulimit -v "$2" && ulimit -t "$3" && ulimit -c 0 && shift 3 && exec "$@"`
+
+// command is a run of git with its limits: the size of a file in blocks of 512
+// bytes, the address space in KiB, and seconds of a processor.
+func (j *job) command(ctx context.Context, args []string) *exec.Cmd {
+	limits := []string{
+		"-c", limited, "sh", strconv.FormatInt(j.limits.Bytes/512+2048, 10),
+		strconv.FormatInt(memory>>10, 10), strconv.FormatInt(int64(j.limits.Time/time.Second)+1, 10), j.program,
 	}
+	return exec.CommandContext(ctx, "/bin/sh", append(limits, args...)...)
 }
 
 // watch ends the run where the scratch directory grows beyond its limit: each
