@@ -15,12 +15,12 @@ import (
 
 // problemSources are the packages whose reasons callers of the API see.
 var problemSources = []string{
-	"provider/httpapi", "provider/deploy", "provider/auth", "provider/artifacts", "p2p/source", "provider/build", "provider/buildpod", "manifest/slug", "manifest/detect",
+	"provider/httpapi", "provider/deploy", "provider/auth", "provider/artifacts", "p2p/source", "provider/build", "provider/buildpod", "manifest/slug", "manifest/detect", "p2p/git", "attest/commit",
 	"manifest/direct", "proto/strictjson", "proto/problem",
 }
 
 // notAnswered are refusals at the start of a provider, which no caller sees.
-var notAnswered = []string{"api.config", "auth.config", "buildpod.config"}
+var notAnswered = []string{"api.config", "auth.config", "buildpod.config", "git.config", "git.program"}
 
 var (
 	reasonOf  = regexp.MustCompile(`^[a-z]+\.[a-z_]+$`)
