@@ -129,6 +129,9 @@ func TestDockerfile(t *testing.T) {
 	if got := r.jobs[0].Argv; got[len(got)-2] != "d/Dockerfile" || strings.Contains(got[2], "d/Dockerfile") {
 		t.Errorf("got %q", got)
 	}
+	if !r.jobs[0].Nested {
+		t.Error("the builder cannot make containers")
+	}
 	rc, err := res.Image.Layers[0].Open(t.Context())
 	must(t, err)
 	must(t, rc.Close())

@@ -36,6 +36,7 @@ func (b *Builder) dockerfile(ctx context.Context, req Request, res *Result) erro
 	req.stage("building", 10)
 	out, err := b.run(ctx, req, res, Job{
 		Name: "dockerfile", Image: base.Image, Argv: dockerfileArgv(name, req.Platform.Architecture), Source: req.FS, Env: []string{"HOME=/tmp"},
+		Nested: true,
 	})
 	if err != nil {
 		return err
