@@ -37,7 +37,7 @@ var layers = map[string]int{
 	"provider/artifacts": 6,
 	"provider/inventory": 7, "provider/containerd": 7, "provider/runtimetest": 7, "provider/images": 7,
 	"provider/store": 7, "provider/ingress": 7, "provider/vault": 7, "provider/peerapi": 7, "provider/deploy": 8, "provider/httpapi": 9,
-	"provider/builds": 7, "manifest/slug": 3, "manifest/detect": 3, "attest/commit": 3, "attest/provenance": 3, "p2p/git": 5, "p2p/git/gittest": 5,
+	"provider/builds": 7, "manifest/slug": 3, "manifest/detect": 3, "attest/commit": 2, "attest/provenance": 3, "attest/dsse": 1, "attest/provenance/sbom": 3, "p2p/git": 5, "p2p/git/gittest": 5,
 	"provider/measure": 7, "provider/certs": 7, "provider/certs/acmetest": 1,
 	"provider/buildpod": 7,
 	"provider/build":    6, "provider/build/static": 1, "provider/build/static/apocryph-static": 2,
@@ -67,6 +67,7 @@ var homes = map[string][]string{
 	"github.com/go-jose/go-jose/v4":          {"provider/auth"},
 	"github.com/pjbgf/sha1cd":                {"attest/commit"},
 	"github.com/ProtonMail/go-crypto":        {"attest/commit"},
+	"github.com/CycloneDX/cyclonedx-go":      {"attest/provenance/sbom"},
 	"filippo.io/age":                         {"provider/artifacts"},
 	"modernc.org/sqlite":                     {"provider/store"},
 	"golang.org/x/crypto/x509roots":          {"provider/build"},
@@ -81,7 +82,7 @@ var homes = map[string][]string{
 // pure packages do no I/O: they are functions of their arguments.
 var pure = []string{
 	"proto/status", "manifest", "manifest/offer", "attest", "attest/verify", "attest/policy",
-	"attest/keyrelease", "attest/tpmtemplate", "attest/receipt", "attest/bootlog", "attest/podlog", "attest/tlog", "manifest/internal/strictyaml", "attest/verify/p384",
+	"attest/keyrelease", "attest/tpmtemplate", "attest/receipt", "attest/bootlog", "attest/podlog", "attest/tlog", "attest/dsse", "attest/provenance", "attest/provenance/sbom", "manifest/internal/strictyaml", "attest/verify/p384",
 	"proto/nearest", "proto/strictjson", "manifest/direct", "manifest/slug", "manifest/detect", "attest/commit",
 }
 

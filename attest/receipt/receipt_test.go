@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"flag"
 	"os"
 	"strings"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"apocryph/attest/dsse"
 	"apocryph/manifest"
 	"apocryph/proto/status"
 )
@@ -86,13 +85,6 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestPreAuth is the example of DSSE's specification, with our type.
-func TestPreAuth(t *testing.T) {
-	if got, want := string(preAuth([]byte("hello world"))), "DSSEv1 28 application/vnd.in-toto+json 11 hello world"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
 func TestAnotherKey(t *testing.T) {
 	other := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{8}, ed25519.SeedSize))
 	_, err := Open(signed(t, sample()), other.Public().(ed25519.PublicKey))
@@ -102,16 +94,14 @@ func TestAnotherKey(t *testing.T) {
 	}
 }
 
-// TestEveryBit flips every bit of a receipt: what still opens says the same.
+// TestEveryBit flips every bit of a receipt: nothing opens then.
 func TestEveryBit(t *testing.T) {
 	b := signed(t, sample())
 	for i := range len(b) * 8 {
 		c := bytes.Clone(b)
 		c[i/8] ^= 1 << (i % 8)
-		if got, err := Open(c, public()); err == nil {
-			if diff := cmp.Diff(sample(), got); diff != "" {
-				t.Fatalf("bit %d: %s", i, diff)
-			}
+		if _, err := Open(c, public()); err == nil {
+			t.Fatalf("bit %d is flipped, and it opens: %q", i, c[max(0, i/8-8):min(len(c), i/8+8)])
 		}
 	}
 }
@@ -141,9 +131,7 @@ func TestReceiptsThatCannotBe(t *testing.T) {
 
 // seal signs any payload, as a provider could that is not honest.
 func seal(t testing.TB, payload string) []byte {
-	b, err := json.Marshal(envelope{payloadType, base64.StdEncoding.EncodeToString([]byte(payload)), []signature{
-		{KeyID(public()), base64.StdEncoding.EncodeToString(ed25519.Sign(key, preAuth([]byte(payload))))},
-	}})
+	b, err := dsse.Seal(dsse.InToto, []byte(payload), key)
 	if err != nil {
 		t.Fatal(err)
 	}
