@@ -18,8 +18,12 @@ const (
 	// EndpointType is the media type of all of them.
 	EndpointType = "application/vnd.apocryph.attestation+json"
 	// MaxEndpoint bounds any of them, in bytes: base64 of evidence whose boot log
-	// and certificates are at their caps, and a receipt.
-	MaxEndpoint = 2 << 20
+	// and certificates are at their caps, a receipt, and statements about builds.
+	MaxEndpoint = 2<<20 + MaxStatements
+	// MaxStatements bounds the envelopes of an [Endpoint]'s statements together, in bytes,
+	// and maxBuilds their number: a verifier opens each.
+	MaxStatements = 4 << 20
+	maxBuilds     = 64
 
 	endpointVersion = "0.0.1"
 	reasonEndpoint  = "attest.endpoint"
@@ -36,6 +40,9 @@ type Endpoint struct {
 	// Receipt is a DSSE envelope (package receipt), signed with the claims' receipt
 	// key; empty where the pod does not run.
 	Receipt []byte
+	// Provenance are DSSE envelopes (package provenance) with statements about how
+	// the images were built, signed with the same key.
+	Provenance [][]byte
 }
 
 // Activate asks a provider to prove that its TPM holds the keys that the
@@ -54,6 +61,8 @@ type endpointJSON struct {
 	Result   []byte          `json:"result"`
 	Identity []byte          `json:"tpm_identity,omitempty"`
 	Receipt  json.RawMessage `json:"receipt,omitempty"`
+	// Provenance are envelopes.
+	Provenance []json.RawMessage `json:"provenance,omitempty"`
 }
 
 type activateJSON struct {
@@ -76,6 +85,9 @@ func (e Endpoint) Encode() ([]byte, error) {
 		return nil, status.Wrap(err, status.Internal, reasonEndpoint, "encoding evidence")
 	}
 	out := endpointJSON{Version: endpointVersion, Result: result, Receipt: e.Receipt}
+	for _, p := range e.Provenance {
+		out.Provenance = append(out.Provenance, p)
+	}
 	if e.Identity != nil {
 		if out.Identity, err = proto.Marshal(IdentityToWire(*e.Identity)); err != nil {
 			return nil, status.Wrap(err, status.Internal, reasonEndpoint, "encoding a TPM's identity")
@@ -96,6 +108,9 @@ func DecodeEndpoint(b []byte) (*Endpoint, error) {
 		return nil, status.Wrap(err, status.InvalidArgument, reasonEndpoint, "result is not an apocryph.v0.AttestResult message")
 	}
 	out := &Endpoint{Claims: result.GetClaims(), Receipt: in.Receipt}
+	if err := out.takeProvenance(in.Provenance); err != nil {
+		return nil, err
+	}
 	if n := len(out.Claims); n > MaxClaims {
 		return nil, tooLarge("claims", n, MaxClaims)
 	}
@@ -116,6 +131,21 @@ func DecodeEndpoint(b []byte) (*Endpoint, error) {
 	}
 	out.Identity = &identity
 	return out, nil
+}
+
+func (e *Endpoint) takeProvenance(list []json.RawMessage) error {
+	if len(list) > maxBuilds {
+		return tooLarge("the list of statements about builds", len(list), maxBuilds)
+	}
+	total := 0
+	for _, p := range list {
+		e.Provenance = append(e.Provenance, p)
+		total += len(p)
+	}
+	if total > MaxStatements {
+		return tooLarge("statements about builds", total, MaxStatements)
+	}
+	return nil
 }
 
 // Encode returns the request's JSON.

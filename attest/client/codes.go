@@ -11,6 +11,7 @@ const (
 	codeManifest   = "ATT-110"
 	codeImages     = "ATT-111"
 	codeReceipt    = "ATT-114"
+	codeProvenance = "ATT-120"
 	codePolicy     = "ATT-160"
 	codeInternal   = "ATT-190"
 )

@@ -20,6 +20,9 @@ type Document struct {
 	TLSKey []byte
 	// At is the time to judge at; zero is now.
 	At time.Time
+	// Provenance takes the place of the document's statements about builds where
+	// there are any, envelopes each.
+	Provenance [][]byte
 	// Receipt takes the place of the document's own where it is set.
 	Receipt []byte
 }
@@ -43,6 +46,9 @@ func (v *Verifier) VerifyDocument(d Document) (*Report, error) {
 	}
 	if len(d.Receipt) > 0 {
 		doc.Receipt = d.Receipt
+	}
+	if len(d.Provenance) > 0 {
+		doc.Provenance = d.Provenance
 	}
 	r.assume(d)
 	ch := attest.Challenge{Purpose: attest.PurposeEndpoint, Nonce: r.Nonce, Host: r.Host, TLSKey: d.TLSKey}

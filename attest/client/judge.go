@@ -95,7 +95,8 @@ func (v *Verifier) judge(r *Report, doc *attest.Endpoint, ch attest.Challenge, w
 		return nil
 	}
 	r.TLSKey = result.Claims.IngressTLSKey
-	if !v.workload(r, PeerText(result.Claims.ProviderPeer), result.Claims.Pod) || !r.fits(doc.Receipt, result.Claims, now) {
+	if !v.workload(r, PeerText(result.Claims.ProviderPeer), result.Claims.Pod) || !r.fits(doc.Receipt, result.Claims, now) ||
+		!v.provenance(r, doc.Provenance, result.Claims.ReceiptPublicKey) {
 		r.deny()
 	}
 	return nil

@@ -53,11 +53,13 @@ func KeyOf(result *attest.Result, v attest.Verdict, p *policy.Policy, now time.T
 //
 // The error is nil where the verdict affirms, else a [*DeniedError] beside the
 // report.
-func (v *Verifier) VerifyReceipt(envelope []byte, k AttestedKey) (*Report, error) {
+//
+// builds are the statements about how its images were built, in their envelopes.
+func (v *Verifier) VerifyReceipt(envelope []byte, k AttestedKey, builds ...[]byte) (*Report, error) {
 	r := &Report{At: v.now()}
 	r.Verdict.Level, r.Verdict.Platform, r.Verdict.Warnings = k.Level, k.Platform, append([]string(nil), k.Warnings...)
 	r.warn(WarnPast + ": it says what ran when it was signed, not what runs now")
-	if v.attestedUnder(r, k) && v.receiptBy(r, envelope, k) {
+	if v.attestedUnder(r, k) && v.receiptBy(r, envelope, k) && v.provenance(r, builds, k.Key) {
 		r.Verdict.Affirmed, r.Verdict.ExpiresAt = true, r.Receipt.Issued
 	}
 	return r, r.Err()

@@ -26,6 +26,10 @@ type Report struct {
 	Shown *attest.Claims
 	// Receipt is set where the receipt is signed by the attested key.
 	Receipt *receipt.Receipt
+	// Builds are the statements about how the images were built that are signed by the
+	// attested key and named by the receipt. They are believable in an affirmed report
+	// only.
+	Builds []Build
 	// Document is what was verified, as a file would have it, and Nonce what it
 	// answers: together they are enough for [Verifier.VerifyDocument].
 	Document []byte

@@ -52,6 +52,9 @@ type Verifier struct {
 	Expect Expect
 	// Machines is nil where each verification shall ask for the whole proof.
 	Machines Machines
+	// Signer verifies signatures of commits, for policies that name signers. Without
+	// it no commit counts as signed.
+	Signer SignerOf
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// Base is what connections are made with: proxy, dialer, timeouts, client

@@ -46,6 +46,15 @@ const (
 	CodeEvent = "ATT-104"
 	// CodeAccessPath: there is a way into the machine that the policy forbids.
 	CodeAccessPath = "ATT-113"
+	// CodeProvenance: nothing shows how an image was built.
+	CodeProvenance = "ATT-120"
+	// CodeSource: an image was built from another repository or branch, or of
+	// uploaded files.
+	CodeSource = "ATT-121"
+	// CodeSigner: the commit is not signed by a key that the policy names.
+	CodeSigner = "ATT-122"
+	// CodeBuilt: an image was built by or on something that the policy does not name.
+	CodeBuilt = "ATT-123"
 	// CodeInclusion: the evidence is not in the provider's transparency log.
 	CodeInclusion = "ATT-140"
 	// CodeOffer: the offer costs more than the policy allows.

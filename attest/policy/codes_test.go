@@ -50,6 +50,14 @@ func TestEveryCodeIsProvoked(t *testing.T) {
 		return change(tpmResult(), func(r *attest.Result) { f(r.TPM) })
 	}
 	full := func(f func(*attest.Result)) *attest.Result { return change(fullSNPResult(), f) }
+	builds := func(f func(*attest.BuildFacts)) func() attest.Check {
+		return func() attest.Check {
+			b := built()
+			f(&b)
+			c, _ := appraiseBuilds(t, provenancePolicy, []string{built().ImageID}, b)
+			return c
+		}
+	}
 	provoke := map[string]func() attest.Check{
 		policy.CodeExpired:         of(snpPolicy, change(snpResult(), func(r *attest.Result) { r.Claims.ExpiresAt = now })),
 		policy.CodeNoCollateral:    of(fullSNP, snp(func(f *attest.SNPFacts) { f.CRLExpires = now })),
@@ -73,6 +81,10 @@ func TestEveryCodeIsProvoked(t *testing.T) {
 		policy.CodeEvent:           of(fullSNP, full(func(r *attest.Result) { r.PodLog.Events = nil })),
 		policy.CodeAccessPath:      of(fullSNP, full(func(r *attest.Result) { r.PodLog.AccessPaths = []string{"ssh"} })),
 		policy.CodeInclusion:       of(fullSNP, full(func(r *attest.Result) { r.Transparency = nil })),
+		policy.CodeProvenance:      builds(func(b *attest.BuildFacts) { b.ImageID = "" }),
+		policy.CodeSource:          builds(func(b *attest.BuildFacts) { b.Branch = "" }),
+		policy.CodeSigner:          builds(func(b *attest.BuildFacts) { b.Signer = nil }),
+		policy.CodeBuilt:           builds(func(b *attest.BuildFacts) { b.Runtime = "" }),
 		policy.CodeOffer:           func() attest.Check { return parse(t, snpPolicy).AppraiseOffer("1", "USD") },
 		policy.CodeDevMode:         of(snpPolicy, softResult()),
 		policy.CodeLevel:           of(softPolicy, snpResult()),

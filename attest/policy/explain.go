@@ -43,6 +43,7 @@ func Explain(p *Policy) []string {
 		e.say("storage", "data at rest may be readable to the owner of the disk")
 	}
 	p.Workload.explain(e.say)
+	p.Provenance.explain(e.say)
 	if p.Transparency.RequireInclusion {
 		e.say("transparency.require_inclusion", "the provider's transparency log must show this evidence, and have only grown")
 	}

@@ -41,7 +41,7 @@ func TestParseCaps(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
-		snpPolicy, softPolicy, tpmPolicy, identityPolicy, fullSNP, fullTDX, fullTPM, "", "a: [", "version: 1\n<<: {}\n", "&a [*a]", "? {a: b}\n: c", "\xff\xfe",
+		snpPolicy, softPolicy, tpmPolicy, identityPolicy, fullSNP, fullTDX, fullTPM, provenancePolicy, "", "a: [", "version: 1\n<<: {}\n", "&a [*a]", "? {a: b}\n: c", "\xff\xfe",
 		string(policy.Builtin().Marshal()), "reference: [{pcrs: {values: {4: [00]}}}]", "--- a\n--- b\n", "!!map {version: !!int 1}", "version: 1\ntrust: {levels: [sev-snp]}",
 	} {
 		f.Add([]byte(s))

@@ -47,6 +47,7 @@ func Lint(p *Policy) []Finding {
 		l.list = append(l.list, Finding{SeverityError, f.Field, f.Line, fmt.Sprintf("got %s, want %s", f.Got, f.Want)})
 	}
 	l.trust()
+	l.provenance(p.Provenance)
 	for i := range p.Reference {
 		l.set(fmt.Sprintf("reference[%d]", i), &p.Reference[i])
 	}

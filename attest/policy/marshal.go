@@ -50,6 +50,7 @@ func (p *Policy) Marshal() []byte {
 		w.line(1, "protected: true")
 	}
 	w.workload(p.Workload)
+	w.provenance(p.Provenance)
 	if p.Transparency.RequireInclusion {
 		w.comment("The provider's transparency log must show this evidence.")
 		w.line(0, "transparency:")

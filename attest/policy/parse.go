@@ -98,7 +98,7 @@ func readTree(data []byte) (root *yaml.Node, fault *status.Fault) {
 
 func (d *decoder) policy(n *yaml.Node) *Policy {
 	p := &Policy{Freshness: Freshness{MaxAge: DefaultMaxAge}}
-	f := d.mapping(n, "", "version", "unverified", "trust", "freshness", "reference", "offer", "storage", "dev", "name", "workload", "transparency")
+	f := d.mapping(n, "", "version", "unverified", "trust", "freshness", "reference", "offer", "storage", "dev", "name", "workload", "transparency", "provenance")
 	if v := f["version"]; v != nil {
 		p.Version, _ = d.integer(v, "version", 1, maxVersion)
 	}
@@ -107,6 +107,9 @@ func (d *decoder) policy(n *yaml.Node) *Policy {
 	}
 	if v := f["workload"]; v != nil {
 		p.Workload = d.workload(v)
+	}
+	if v := f["provenance"]; v != nil {
+		p.Provenance = d.provenance(v)
 	}
 	if v := f["transparency"]; v != nil {
 		if r := d.mapping(v, "transparency", "require_inclusion")["require_inclusion"]; r != nil {

@@ -74,7 +74,7 @@ func TestParseRefuses(t *testing.T) {
 		{"list as key", softPolicy + "[a]: b\n", []string{"line 7: policy: got a list, want a plain field name"}},
 		{"a tag", edit(t, softPolicy, "name: laptop", "name: !!binary aGk="), []string{`reference[0].name: got "aGk=", want a text`}},
 
-		{"unknown section", softPolicy + "provenance: {}\n", []string{"line 7: provenance: got an unknown field, want one of version, unverified, trust"}},
+		{"unknown section", softPolicy + "buildings: {}\n", []string{"line 7: buildings: got an unknown field, want one of version, unverified, trust"}},
 		{"misspelt section", edit(t, softPolicy, "reference:", "refrence:"), []string{"line 3: refrence: got an unknown field, want reference"}},
 		{"misspelt field", set("mesurement: []"), []string{"line 4: reference[0].mesurement: got an unknown field, want measurement"}},
 		{"debug cannot be allowed", edit(t, softPolicy, "{smt: true}", "{debug: true}"), []string{"line 4: reference[0].guest_policy.debug: got an unknown field, want one of smt"}},

@@ -36,7 +36,9 @@ type Policy struct {
 	// Workload is nil where nothing is demanded of the log of pods.
 	Workload     *Workload
 	Transparency Transparency
-	Dev          Dev
+	// Provenance is nil where nothing is demanded of how images were built.
+	Provenance *Provenance
+	Dev        Dev
 
 	// lines has the line in the file of each field that was read, by path.
 	lines   map[string]int

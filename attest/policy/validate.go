@@ -56,6 +56,7 @@ func (p *Policy) faults() []status.Fault {
 	}
 	v.trust()
 	v.workload(p.Workload)
+	v.provenance(p.Provenance)
 	if a := p.Freshness.MaxAge; a <= 0 || a > MaxMaxAge {
 		v.fault("freshness.max_age", a.String(), "more than 0s and at most "+short(MaxMaxAge))
 	}

@@ -89,3 +89,6 @@ func (b Build) Facts(payload []byte) attest.BuildFacts {
 	}
 	return f
 }
+
+// KeyID names a key as envelopes do.
+func KeyID(key ed25519.PublicKey) string { return dsse.KeyID(key) }
