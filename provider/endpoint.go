@@ -67,7 +67,7 @@ func (s *Service) AttestEndpoint(ctx context.Context, id PodID, host string, non
 	if err := s.rate.take(PublisherID("users of "+id), s.cfg.Now()); err != nil {
 		return nil, err
 	}
-	envelope, err := s.receipt(ctx, p, rec)
+	shown, err := s.receiptAndBuilds(ctx, p, rec)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (s *Service) AttestEndpoint(ctx context.Context, id PodID, host string, non
 		return nil, err
 	}
 	s.endpoints.add(digest, s.cfg.Now())
-	return &attest.Endpoint{Claims: got.Claims, Evidence: got.Evidence, Identity: identity, Receipt: envelope}, nil
+	return &attest.Endpoint{Claims: got.Claims, Evidence: got.Evidence, Identity: identity, Receipt: shown.envelope, Provenance: shown.builds}, nil
 }
 
 // ActivateEndpoint proves that this machine's TPM holds the keys that the

@@ -20,19 +20,30 @@ type signed struct {
 	revision  uint64
 	endpoints []Endpoint
 	envelope  []byte
+	// builds are statements about its images, in their envelopes.
+	builds [][]byte
 }
 
 // receipt returns the signed statement about a running pod as rec has it. It is
 // signed anew when the revision or its endpoints change, and with each start of
 // this process, whose key is new.
 func (s *Service) receipt(ctx context.Context, p *pod, rec Record) ([]byte, error) {
+	r, err := s.receiptAndBuilds(ctx, p, rec)
+	if err != nil {
+		return nil, err
+	}
+	return r.envelope, nil
+}
+
+// receiptAndBuilds is the receipt with the statements that it names.
+func (s *Service) receiptAndBuilds(ctx context.Context, p *pod, rec Record) (*signed, error) {
 	if rec.State != StateRunning {
 		return nil, status.New(status.Unavailable, "pod.not_running", "pod %q is %s", rec.Name, rec.State).WithRetryAfter(retrySoon)
 	}
 	p.receipts.Lock()
 	defer p.receipts.Unlock()
 	if have := p.receipt; have != nil && have.revision == rec.Revision && slices.Equal(have.endpoints, rec.Endpoints) {
-		return have.envelope, nil
+		return have, nil
 	}
 	m, err := manifest.Unmarshal(rec.Manifest)
 	if err != nil {
@@ -52,12 +63,16 @@ func (s *Service) receipt(ctx context.Context, p *pod, rec Record) ([]byte, erro
 	for _, e := range rec.Endpoints {
 		r.Endpoints = append(r.Endpoints, receipt.Endpoint{Container: e.Container, Protocol: string(e.Protocol), URL: e.URL})
 	}
+	builds, err := s.builds(ctx, rec, &r)
+	if err != nil {
+		return nil, err
+	}
 	envelope, err := receipt.Sign(r, s.keys.receipt)
 	if err != nil {
 		return nil, fmt.Errorf("signing the receipt of pod %s: %w", rec.ID, err)
 	}
-	p.receipt = &signed{rec.Revision, slices.Clone(rec.Endpoints), envelope}
-	return envelope, nil
+	p.receipt = &signed{rec.Revision, slices.Clone(rec.Endpoints), envelope, builds}
+	return p.receipt, nil
 }
 
 // peerText is the text form of a binary peer id; hex where it is none.

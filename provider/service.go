@@ -27,7 +27,7 @@ const (
 	maxPodsPerPublisher = 64
 )
 
-// Config is what a provider is made of. Everything but Policy and Logger must be set.
+// Config is what a provider is made of. Everything but Policy, Statements and Logger must be set.
 type Config struct {
 	// Peer is this provider's binary peer id.
 	Peer    []byte
@@ -60,6 +60,8 @@ type Config struct {
 	PublisherPolicy *policy.Policy
 	Publishers      Publishers
 	Prices          offer.PriceList
+	// Statements keeps how images were built here; nil where none is built.
+	Statements Statements
 	// BootEpoch is 32 bytes that are new at every boot of this machine.
 	BootEpoch []byte
 	// IngressTLSKey is the SHA-256 of the SubjectPublicKeyInfo of the key that the

@@ -253,6 +253,7 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 		Runtime: rt, Instances: rt, Volumes: rt, Logs: rt,
 		Images: images.New(blocks), Capacity: stock, Charges: stock, Names: in, Routes: in, Drains: in, Device: o.device,
 		Policy: n.set.policy, PublisherPolicy: n.set.publisherPolicy, Publishers: peerapi.Publishers{Host: network.Host()}, Prices: n.set.prices, Now: n.set.Now, Logger: n.log,
+		Statements: statements{o.db.Documents("provenance")},
 	})
 	if err != nil {
 		return err

@@ -59,6 +59,43 @@ func (c Documents) Put(ctx context.Context, name string, value []byte) error {
 	return nil
 }
 
+// Get returns a document, nil for none. One that its data key does not vouch for
+// is untrusted, "store.tampered".
+func (c Documents) Get(ctx context.Context, name string) (value []byte, err error) {
+	err = c.db.transact(ctx, func(tx *sql.Tx) error {
+		var id int64
+		var key, sealed []byte
+		err := tx.QueryRowContext(ctx, "SELECT id, key, sealed FROM documents WHERE kind = ? AND name = ?", c.kind, name).Scan(&id, &key, &sealed)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && !bytes.Equal(key, c.db.sealer.id) {
+			return nil
+		}
+		if err == nil {
+			value, err = c.open(id, name, sealed)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("loading %s %s: %w", c.kind, name, err)
+	}
+	return value, nil
+}
+
+// open is the value of a row of this kind and name.
+func (c Documents) open(id int64, name string, sealed []byte) ([]byte, error) {
+	plain, err := c.db.sealer.open(cell("documents", "sealed", id), sealed)
+	if err != nil {
+		return nil, c.db.tampered(fmt.Sprintf("row %d of documents", id))
+	}
+	var doc document
+	if err := json.Unmarshal(plain, &doc); err != nil {
+		return nil, c.db.corrupt(fmt.Errorf("decoding a document: %w", err))
+	}
+	if doc.Kind != c.kind || doc.Name != name {
+		return nil, c.db.tampered(fmt.Sprintf("row %d of documents is of another kind or name", id))
+	}
+	return doc.Value, nil
+}
+
 // All returns the documents of the kind by name. One that its data key does not
 // vouch for is untrusted, "store.tampered".
 func (c Documents) All(ctx context.Context) (map[string][]byte, error) {
@@ -79,18 +116,11 @@ func (c Documents) All(ctx context.Context) (map[string][]byte, error) {
 			if !bytes.Equal(key, c.db.sealer.id) {
 				continue
 			}
-			plain, err := c.db.sealer.open(cell("documents", "sealed", id), sealed)
+			value, err := c.open(id, name, sealed)
 			if err != nil {
-				return c.db.tampered(fmt.Sprintf("row %d of documents", id))
+				return err
 			}
-			var doc document
-			if err := json.Unmarshal(plain, &doc); err != nil {
-				return c.db.corrupt(fmt.Errorf("decoding a document: %w", err))
-			}
-			if doc.Kind != c.kind || doc.Name != name {
-				return c.db.tampered(fmt.Sprintf("row %d of documents is of another kind or name", id))
-			}
-			out[name] = doc.Value
+			out[name] = value
 		}
 		return found.Err()
 	})

@@ -38,6 +38,11 @@ func TestDocuments(t *testing.T) {
 	}
 	want := map[string][]byte{"a": []byte(canary + " new"), "b": {}}
 	wantDocuments(t, apps, want)
+	for name, text := range map[string]string{"a": canary + " new", "b": "", "c": ""} {
+		if got, err := apps.Get(t.Context(), name); err != nil || string(got) != text || (got == nil) != (name == "c") {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
 	wantReason(t, apps.Put(t.Context(), "big", make([]byte, maxCellBytes+1)), status.ResourceExhausted, "store.record_size")
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
@@ -48,6 +53,9 @@ func TestDocuments(t *testing.T) {
 	}
 	db = open(t, path, testKey(2))
 	wantDocuments(t, db.Documents("app"), map[string][]byte{})
+	if got, err := db.Documents("app").Get(t.Context(), "a"); err != nil || got != nil {
+		t.Errorf("with another key: got %q, %v", got, err)
+	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}

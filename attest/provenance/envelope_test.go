@@ -1,0 +1,81 @@
+package provenance
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"apocryph/attest"
+	"apocryph/attest/dsse"
+	"apocryph/proto/status"
+)
+
+func TestAnotherKey(t *testing.T) {
+	other := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{8}, ed25519.SeedSize)).Public().(ed25519.PublicKey)
+	_, err := Verify(signed(t, sample()), other)
+	refused(t, err, status.Untrusted, "provenance.signature")
+	if _, err := Verify(signed(t, sample()), nil); err == nil {
+		t.Error("it opens without a key")
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	good := string(signed(t, sample()))
+	for name, tt := range map[string]struct{ b, reason string }{
+		"nothing":   {"", "provenance.parse"},
+		"unsigned":  {strings.Replace(good, `"signatures":[{`, `"signatures":[],"x":[{`, 1), "provenance.parse"},
+		"too large": {good + strings.Repeat(" ", MaxEnvelope), "provenance.too_large"},
+	} {
+		_, _, err := Open([]byte(tt.b), public())
+		t.Run(name, func(t *testing.T) { refused(t, err, status.InvalidArgument, tt.reason) })
+		if _, err := Statement([]byte(tt.b)); err == nil {
+			t.Errorf("%s: it has a statement", name)
+		}
+	}
+	nonsense, err := dsse.Seal(dsse.InToto, []byte("{}"), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(nonsense, public()); err == nil {
+		t.Error("signed nonsense opens")
+	}
+}
+
+// TestEveryBit flips every bit of an envelope: nothing opens then.
+func TestEveryBit(t *testing.T) {
+	b := signed(t, sample())
+	for i := range len(b) * 8 {
+		b[i/8] ^= 1 << (i % 8)
+		if _, err := Verify(b, public()); err == nil {
+			t.Fatalf("bit %d is flipped, and it opens", i)
+		}
+		b[i/8] ^= 1 << (i % 8)
+	}
+	if _, err := Verify(b, public()); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := Statement(b); err != nil || !bytes.Equal(p, encoded(t, sample())) {
+		t.Errorf("%s, %v", p, err)
+	}
+}
+
+func TestFacts(t *testing.T) {
+	b := sample()
+	b.Materials = append(b.Materials, Material{"go", "oci:go", map[string]string{"sha512": hexOf("a") + hexOf("b")}})
+	payload := encoded(t, b)
+	want := attest.BuildFacts{
+		ImageID: digest("config"), Statement: Digest(payload).String(), Repository: "https://github.com/o/r", Branch: "refs/heads/main", Path: "site",
+		Commit: gitSays, Tree: tree, Runtime: "static",
+		Bases: []attest.BuildBase{{"base", "oci:static@sha256:00", digest("base")}, {"go", "oci:go", ""}},
+	}
+	if diff := cmp.Diff(want, b.Facts(payload)); diff != "" {
+		t.Error(diff)
+	}
+	b.Source, b.Upload = nil, digest("files")
+	if f := b.Facts(payload); f.Upload != b.Upload || f.Repository != "" {
+		t.Errorf("got %+v", f)
+	}
+}

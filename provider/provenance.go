@@ -1,0 +1,114 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"apocryph/attest"
+	"apocryph/attest/podlog"
+	"apocryph/attest/provenance"
+	"apocryph/attest/receipt"
+	"apocryph/manifest"
+	"apocryph/proto/status"
+)
+
+// Statements keeps what this provider has said of how it built images: statements
+// of package provenance, not yet signed. They outlive the key of one start and are
+// believed as they come back, so whatever keeps them must know its own.
+//
+// One image may be built for several owners, each from a source of its own: they
+// do not see or replace each other's.
+type Statements interface {
+	// Statement returns nil where nothing is kept.
+	Statement(ctx context.Context, owner PublisherID, imageID string) ([]byte, error)
+	PutStatement(ctx context.Context, owner PublisherID, imageID string, statement []byte) error
+	DropStatement(ctx context.Context, owner PublisherID, imageID string) error
+}
+
+// Built notes that this provider has built an image for owner: it logs build-done,
+// keeps the statement for receipts of the owner's pods, and returns it in an
+// envelope that is signed with the key of this start. b.Builder is set. cid is
+// where the sealed image is.
+//
+// The event is of the pod id that is the build's id: whoever has the build can open it.
+func (s *Service) Built(ctx context.Context, owner PublisherID, b provenance.Build, cid string) ([]byte, error) {
+	if s.cfg.Statements == nil {
+		return nil, status.New(status.Internal, "provenance.store", "this provider keeps no statements about builds")
+	}
+	b.Builder = provenance.BuilderOf(peerText(s.cfg.Peer))
+	statement, err := provenance.Encode(b)
+	if err != nil {
+		return nil, fmt.Errorf("stating how an image was built: %w", err)
+	}
+	envelope, err := provenance.Sign(statement, s.keys.receipt)
+	if err != nil {
+		return nil, err
+	}
+	image, err := manifest.ParseDigest(b.ImageID)
+	if err != nil {
+		return nil, fmt.Errorf("reading the id of a built image: %w", err)
+	}
+	// Logged first: nobody sees a statement that the log does not have.
+	err = s.cfg.Log.Append(ctx, PodID(b.ID), &podlog.BuildDone{
+		At: s.instant(), PodID: b.ID, Source: sourceText(b), ImageID: image, CID: cid, Provenance: provenance.Digest(statement),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("logging %s: %w", podlog.TypeBuildDone, err)
+	}
+	if err := s.cfg.Statements.PutStatement(ctx, owner, b.ImageID, statement); err != nil {
+		return nil, fmt.Errorf("keeping a statement about a build: %w", err)
+	}
+	return envelope, nil
+}
+
+// maxSourceText is what the log takes of a text, in bytes.
+const maxSourceText = 256
+
+// sourceText is what an image was built from, in the log's printable ASCII. The
+// statement has it in full.
+func sourceText(b provenance.Build) string {
+	text := "upload " + b.Upload
+	if b.Source != nil {
+		// The commit first: a long URL is what can be cut.
+		text = b.Source.Commit + " " + b.Source.Repository
+	}
+	out := []byte(text[:min(len(text), maxSourceText)])
+	for i, c := range out {
+		if c < ' ' || c > '~' {
+			out[i] = '?'
+		}
+	}
+	return string(out)
+}
+
+// builds returns the envelopes of what is known of how the images of a revision
+// were built, signed with the key of this start, and puts their digests into its
+// receipt.
+func (s *Service) builds(ctx context.Context, rec Record, r *receipt.Receipt) ([][]byte, error) {
+	if s.cfg.Statements == nil {
+		return nil, nil
+	}
+	var envelopes [][]byte
+	total := 0
+	for _, i := range r.Images {
+		statement, err := s.cfg.Statements.Statement(ctx, rec.Publisher, i.ImageID)
+		if err != nil {
+			return nil, fmt.Errorf("looking for how image %s was built: %w", i.ImageID, err)
+		}
+		if statement == nil || slices.Contains(r.Provenance, provenance.Digest(statement)) {
+			continue
+		}
+		envelope, err := provenance.Sign(statement, s.keys.receipt)
+		if err != nil {
+			return nil, fmt.Errorf("signing how image %s was built: %w", i.ImageID, err)
+		}
+		// A receipt names what can be shown with it, and nothing else.
+		if total += len(envelope); total > attest.MaxStatements || len(r.Provenance) == receipt.MaxProvenance {
+			s.log.DebugContext(ctx, "statements about builds are left out of a receipt", "pod", rec.ID, "bytes", total)
+			break
+		}
+		r.Provenance, envelopes = append(r.Provenance, provenance.Digest(statement)), append(envelopes, envelope)
+	}
+	return envelopes, nil
+}
