@@ -26,7 +26,7 @@ import (
 // verifyFlags are those of `publisher verify`.
 type verifyFlags struct {
 	policy, policyKey, nonce, at, host, evidence, manifest, dial string
-	images                                                       []string
+	images, provenance                                           []string
 	offline, explain                                             bool
 }
 
@@ -64,6 +64,7 @@ Exit code 12 when the policy does not affirm, or what runs is not what is expect
 	fs.StringVar(&f.evidence, "evidence", "", "`FILE` of evidence that names the key of the receipt")
 	fs.StringVar(&f.manifest, "manifest", "", "`DIGEST` of the manifest that has to run, sha256:HEX")
 	fs.StringArrayVar(&f.images, "image", nil, "`ID` of an image that may run, sha256:HEX, repeatable; no other one may then")
+	fs.StringArrayVar(&f.provenance, "provenance", nil, "`FILE` with a statement about how an image of a receipt was built, repeatable")
 	fs.StringVar(&f.dial, "dial", "", "`IP:PORT` to connect to in place of the URL's host")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return g.verify(cmd, args[0], f) }
 	return cmd
@@ -121,7 +122,7 @@ func (f *verifyFlags) check(cmd *cobra.Command, url bool) error {
 	if url && f.offline {
 		return cli.Usage(cmd, "--offline cannot be used with a URL: asking it takes a network")
 	}
-	for _, name := range []string{"nonce", "at", "host", "evidence"} {
+	for _, name := range []string{"nonce", "at", "host", "evidence", "provenance"} {
 		if url && cmd.Flags().Changed(name) {
 			return cli.Usage(cmd, "--%s is for files, not for a URL", name)
 		}
@@ -199,6 +200,13 @@ func (g *globals) verifyFile(v *client.Verifier, path string, f verifyFlags, st 
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range f.provenance {
+		envelope, err := readFile(name, "statement about a build", "the member provenance of what curl saved of the endpoint has them")
+		if err != nil {
+			return nil, err
+		}
+		d.Provenance = append(d.Provenance, envelope)
+	}
 	isReceipt, err := kindOf(b)
 	switch {
 	case err != nil:
@@ -208,7 +216,7 @@ func (g *globals) verifyFile(v *client.Verifier, path string, f verifyFlags, st 
 			at := d.At
 			v.Now = func() time.Time { return at }
 		}
-		return verifyReceipt(v, b, st)
+		return verifyReceipt(v, b, d.Provenance, st)
 	case isReceipt:
 		d.Receipt = b
 		if d.Body, err = g.readEvidence(f.evidence); err != nil {
@@ -269,7 +277,7 @@ func (f *verifyFlags) document() (d client.Document, err error) {
 }
 
 // verifyReceipt judges a receipt by what is remembered of its key.
-func verifyReceipt(v *client.Verifier, b []byte, st *state.State) (*client.Report, error) {
+func verifyReceipt(v *client.Verifier, b []byte, builds [][]byte, st *state.State) (*client.Report, error) {
 	id, err := receipt.SignerOf(b)
 	if err != nil {
 		return nil, err
@@ -282,5 +290,5 @@ func verifyReceipt(v *client.Verifier, b []byte, st *state.State) (*client.Repor
 	if err != nil {
 		return nil, err
 	}
-	return v.VerifyReceipt(b, k)
+	return v.VerifyReceipt(b, k, builds...)
 }

@@ -31,6 +31,7 @@ func (g *globals) setReport(r *client.Report) {
 		Since     time.Time     `json:"since"`
 		Signed    time.Time     `json:"signed"`
 		PinnedKey string        `json:"tls_key,omitempty"`
+		Builds    []reportBuild `json:"builds"`
 	}
 	out := struct {
 		verdictResult
@@ -47,7 +48,7 @@ func (g *globals) setReport(r *client.Report) {
 		p := r.Receipt
 		out.Provider = publisher.ProviderID(p.Provider)
 		out.Running = &running{
-			Pod: p.PodID, Revision: p.Revision, Manifest: p.Manifest.String(), Images: []reportImage{}, URLs: []string{},
+			Pod: p.PodID, Revision: p.Revision, Manifest: p.Manifest.String(), Images: []reportImage{}, URLs: []string{}, Builds: buildsOf(r),
 			Since: p.Started, Signed: p.Issued, PinnedKey: pinned(r.TLSKey),
 		}
 		for _, i := range p.Images {
@@ -94,7 +95,10 @@ func (g *globals) printReport(r *client.Report, explain bool) error {
 	if key := pinned(r.TLSKey); key != "" {
 		line("tls key", key)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return g.printChain(r)
 }
 
 // hint adds what the user can do. Only the check that decided says what that is.
