@@ -62,7 +62,12 @@ require (
 	modernc.org/sqlite v1.55.0
 )
 
-require golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d
+require (
+	github.com/CycloneDX/cyclonedx-go v0.10.0
+	github.com/in-toto/attestation v1.2.0
+	github.com/secure-systems-lab/go-securesystemslib v0.11.1
+	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d
+)
 
 require github.com/pjbgf/sha1cd v0.6.0
 

@@ -69,7 +69,7 @@ func TestFacts(t *testing.T) {
 	want := attest.BuildFacts{
 		ImageID: digest("config"), Statement: Digest(payload).String(), Repository: "https://github.com/o/r", Branch: "refs/heads/main", Path: "site",
 		Commit: gitSays, Tree: tree, Runtime: "static",
-		Bases: []attest.BuildBase{{"base", "oci:static@sha256:00", digest("base")}, {"go", "oci:go", ""}},
+		Bases: []attest.BuildBase{{Name: "base", URI: "oci:static@sha256:00", SHA256: digest("base")}, {Name: "go", URI: "oci:go"}},
 	}
 	if diff := cmp.Diff(want, b.Facts(payload)); diff != "" {
 		t.Error(diff)
