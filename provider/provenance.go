@@ -26,13 +26,13 @@ type Statements interface {
 	DropStatement(ctx context.Context, owner PublisherID, imageID string) error
 }
 
-// Built notes that this provider has built an image for owner: it logs build-done,
-// keeps the statement for receipts of the owner's pods, and returns it in an
-// envelope that is signed with the key of this start. b.Builder is set. cid is
-// where the sealed image is.
+// Built notes that this provider has built an image for owner: it states how in an
+// envelope that is signed with the key of this start, lets keep put it beside the
+// sealed image, logs build-done with the CID that keep returns, and keeps the
+// statement for receipts of the owner's pods. b.Builder is set.
 //
 // The event is of the pod id that is the build's id: whoever has the build can open it.
-func (s *Service) Built(ctx context.Context, owner PublisherID, b provenance.Build, cid string) ([]byte, error) {
+func (s *Service) Built(ctx context.Context, owner PublisherID, b provenance.Build, keep func(envelope []byte) (cid string, err error)) ([]byte, error) {
 	if s.cfg.Statements == nil {
 		return nil, status.New(status.Internal, "provenance.store", "this provider keeps no statements about builds")
 	}
@@ -48,6 +48,10 @@ func (s *Service) Built(ctx context.Context, owner PublisherID, b provenance.Bui
 	image, err := manifest.ParseDigest(b.ImageID)
 	if err != nil {
 		return nil, fmt.Errorf("reading the id of a built image: %w", err)
+	}
+	cid, err := keep(envelope)
+	if err != nil {
+		return nil, fmt.Errorf("keeping a built image: %w", err)
 	}
 	// Logged first: nobody sees a statement that the log does not have.
 	err = s.cfg.Log.Append(ctx, PodID(b.ID), &podlog.BuildDone{

@@ -49,6 +49,9 @@ func (s *shelf) DropStatement(_ context.Context, owner provider.PublisherID, ima
 	return nil
 }
 
+// kept is where the sealed image would be.
+func kept([]byte) (string, error) { return "bafy", nil }
+
 func uploadOf(imageID string, at time.Time) provenance.Build {
 	sum := func(s string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(s))) }
 	at = at.Truncate(time.Millisecond)
@@ -64,7 +67,7 @@ func TestBuilt(t *testing.T) {
 		with := func(c *provider.Config) { c.Statements = s }
 		n := w.run(with)
 		img := w.image("sleep")
-		envelope, err := n.Built(t.Context(), alice, uploadOf(img.ImageID, w.now()), "bafy")
+		envelope, err := n.Built(t.Context(), alice, uploadOf(img.ImageID, w.now()), kept)
 		must(t, err)
 		b, statement, err := provenance.Open(envelope, n.receiptKey())
 		must(t, err)
@@ -117,21 +120,25 @@ func TestBuiltRefuses(t *testing.T) {
 		w := newWorld(t)
 		n := w.run()
 		img := w.image("sleep")
-		_, err := n.Built(t.Context(), alice, uploadOf(img.ImageID, w.now()), "bafy")
+		_, err := n.Built(t.Context(), alice, uploadOf(img.ImageID, w.now()), kept)
 		refused(t, err, status.Internal, "provenance.store")
 		n.stop()
 		s := &shelf{kept: map[string][]byte{}}
 		n = w.run(func(c *provider.Config) { c.Statements = s })
 		bad := uploadOf(img.ImageID, w.now())
 		bad.Upload = ""
-		_, err = n.Built(t.Context(), alice, bad, "bafy")
+		_, err = n.Built(t.Context(), alice, bad, kept)
 		refused(t, err, status.InvalidArgument, "provenance.invalid")
 		if log := must1(w.log.Openings(t.Context(), "build-1")); len(log)+len(s.kept) != 0 {
 			t.Error("a build that cannot be is logged or kept")
 		}
 		full := errors.New("the disk is full")
+		_, err = n.Built(t.Context(), alice, uploadOf(img.ImageID, w.now()), func([]byte) (string, error) { return "", full })
+		if log := must1(w.log.Openings(t.Context(), "build-1")); !errors.Is(err, full) || len(log)+len(s.kept) != 0 {
+			t.Errorf("an image that is not kept is logged or stated: %v", err)
+		}
 		s.fail = full
-		if _, err := n.Built(t.Context(), alice, uploadOf(img.ImageID, w.now()), "bafy"); !errors.Is(err, full) {
+		if _, err := n.Built(t.Context(), alice, uploadOf(img.ImageID, w.now()), kept); !errors.Is(err, full) {
 			t.Errorf("got %v", err)
 		}
 		if _, err := n.provision(order(t, alice, provider.Create, app("app", img, host("a.example")))); err == nil {

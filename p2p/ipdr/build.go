@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"apocryph/p2p/content"
 	"apocryph/proto/status"
@@ -23,6 +24,8 @@ type Image struct {
 	// Tag is a name besides "latest"; may be empty.
 	Tag    string
 	Layers []Blob
+	// Referrers are documents about the image, in this order.
+	Referrers []Referrer
 	// Report is told how many bytes of all layers have been read; may be nil. What
 	// the store knows already is not read.
 	Report func(done, total int64)
@@ -88,6 +91,7 @@ func checkImage(img Image) (manifest, error) {
 			fault(fmt.Sprintf("layers[%d]", i), "no such file", fmt.Sprintf("%s of %d bytes", l.Digest, l.Size))
 		}
 	}
+	checkReferrers(img.Referrers, fault)
 	if len(faults) > 0 {
 		return m, status.Invalid("image.parts", "image", faults)
 	}
@@ -142,17 +146,30 @@ func build(ctx context.Context, s *content.Store, img Image, mediaType string) (
 	if err != nil {
 		return cid.Undef, err
 	}
-	return tree(ctx, s, img.Tag, manifestNode, blobs, layoutNode, indexNode)
+	more, err := attach(ctx, s, Descriptor{MediaType: mediaType, Digest: manifestNode.Digest, Size: manifestNode.Size}, img.Referrers)
+	if err != nil {
+		return cid.Undef, err
+	}
+	return tree(ctx, s, img.Tag, manifestNode, blobs, more, layoutNode, indexNode)
 }
 
 // tree links the parts under both kinds of names.
-func tree(ctx context.Context, s *content.Store, tag string, m content.Node, blobs map[string]content.Node, layout, index content.Node) (cid.Cid, error) {
+func tree(ctx context.Context, s *content.Store, tag string, m content.Node, blobs map[string]content.Node, more *attached, layout, index content.Node) (cid.Cid, error) {
 	manifests := []content.Entry{{Name: "latest", Node: m}, {Name: m.Digest, Node: m}}
 	if tag != "" && tag != "latest" {
 		manifests = append(manifests, content.Entry{Name: tag, Node: m})
 	}
 	hexOfManifest, _ := hexOf(m.Digest)
 	sha := []content.Entry{{Name: hexOfManifest, Node: m}}
+	if more != nil {
+		maps.Copy(blobs, more.blobs)
+		manifests = append(manifests, content.Entry{Name: more.tag, Node: more.index})
+		for digest, n := range more.manifests {
+			hex, _ := hexOf(digest)
+			manifests = append(manifests, content.Entry{Name: digest, Node: n})
+			sha = append(sha, content.Entry{Name: hex, Node: n})
+		}
+	}
 	var flat []content.Entry
 	for digest, n := range blobs {
 		hex, _ := hexOf(digest)

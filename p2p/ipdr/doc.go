@@ -8,6 +8,11 @@
 // second one costs a link. Bytes are kept verbatim: digests, and whatever signs
 // them, survive.
 //
+// Documents about an image ([Referrer]) are artifacts whose subject is its manifest.
+// Registry tools find them by the tag that the OCI distribution specification falls
+// back to, manifests/sha256-HEX; index.json goes on naming the image alone, so that
+// nobody who wants the one image has to choose.
+//
 // [Build] makes the directory of an image whose layers are files. [Open] brings
 // the directory, the manifest and the configuration of a stranger's image,
 // checks them against the digests that the caller and they themselves name, and

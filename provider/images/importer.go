@@ -61,6 +61,12 @@ const importTries = 3
 // Report, which may be nil, is told bytes of plain layers. Errors are those of
 // [seal.Sealer.Seal].
 func (i *Importer) Import(ctx context.Context, img *oci.Image, owner provider.InstanceID, report func(done, total int64)) (manifest.Image, []byte, error) {
+	return i.ImportReferred(ctx, img, owner, report, nil)
+}
+
+// ImportReferred is [Importer.Import] with documents about the image, which are
+// kept in the image's directory and change its CID.
+func (i *Importer) ImportReferred(ctx context.Context, img *oci.Image, owner provider.InstanceID, report func(done, total int64), about []ipdr.Referrer) (manifest.Image, []byte, error) {
 	if owner == "" {
 		return manifest.Image{}, nil, status.New(status.InvalidArgument, "import.owner", "owner: got nothing, want who needs the image")
 	}
@@ -69,7 +75,7 @@ func (i *Importer) Import(ctx context.Context, img *oci.Image, owner provider.In
 		if err != nil {
 			return manifest.Image{}, nil, err
 		}
-		out, err := i.keep(ctx, sealed, owner)
+		out, err := i.keep(ctx, sealed, owner, about)
 		if err == nil {
 			return out, sealed.Key, nil
 		}
@@ -81,12 +87,12 @@ func (i *Importer) Import(ctx context.Context, img *oci.Image, owner provider.In
 
 // keep makes the image's directory and pins it. What it is made of stays for
 // an hour without a pin, so that nothing is lost in between.
-func (i *Importer) keep(ctx context.Context, sealed *seal.Sealed, owner provider.InstanceID) (manifest.Image, error) {
+func (i *Importer) keep(ctx context.Context, sealed *seal.Sealed, owner provider.InstanceID, about []ipdr.Referrer) (manifest.Image, error) {
 	var layers []ipdr.Blob
 	for _, l := range sealed.Layers {
 		layers = append(layers, ipdr.Blob(l))
 	}
-	root, err := ipdr.Build(ctx, i.store, ipdr.Image{Manifest: sealed.Manifest, Config: sealed.Config, Layers: layers})
+	root, err := ipdr.Build(ctx, i.store, ipdr.Image{Manifest: sealed.Manifest, Config: sealed.Config, Layers: layers, Referrers: about})
 	if err != nil {
 		return manifest.Image{}, fmt.Errorf("keeping image: %w", err)
 	}
