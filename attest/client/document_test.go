@@ -29,30 +29,41 @@ type recorded struct {
 }
 
 // record makes testdata: what curl saves, the receipt alone, a policy and the
-// nonce.
-func record(t *testing.T) {
+// nonce; with section a statement about a build, too.
+func record(t *testing.T, dir string, section *policy.Provenance) {
 	t.Helper()
 	p := newProvider(t)
+	accepted := p.policy(t)
+	accepted.Provenance = section
 	at := time.Now().UTC().Truncate(time.Minute)
 	p.now = func() time.Time { return at }
+	if section != nil {
+		p.builds(t, buildOf(p), p.key)
+	}
 	var nonce [attest.NonceSize]byte
 	copy(nonce[:], "recorded for the tests, no secret")
 	doc, err := p.make(nonce, "app.example")
 	check(t, err)
 	decoded, err := attest.DecodeEndpoint(doc)
 	check(t, err)
-	for name, b := range map[string][]byte{
-		"document.json": doc, "receipt.json": decoded.Receipt, "policy.yaml": p.policy(t).Marshal(), "nonce": []byte(hex.EncodeToString(nonce[:])),
+	files := map[string][]byte{
+		"document.json": doc, "receipt.json": decoded.Receipt, "policy.yaml": accepted.Marshal(), "nonce": []byte(hex.EncodeToString(nonce[:])),
 		"time": []byte(at.Format(time.RFC3339)),
-	} {
-		check(t, os.WriteFile(filepath.Join("testdata", name), b, 0o644))
+	}
+	if section != nil {
+		files["provenance.json"] = decoded.Provenance[0]
+	}
+	for name, b := range files {
+		check(t, os.WriteFile(filepath.Join(dir, name), b, 0o644))
 	}
 }
 
-func load(t testing.TB) recorded {
+func load(t testing.TB) recorded { return loadFrom(t, "testdata") }
+
+func loadFrom(t testing.TB, dir string) recorded {
 	t.Helper()
 	read := func(name string) []byte {
-		b, err := os.ReadFile(filepath.Join("testdata", name))
+		b, err := os.ReadFile(filepath.Join(dir, name))
 		check(t, err)
 		return b
 	}
@@ -75,7 +86,7 @@ func (r recorded) verifier() *client.Verifier {
 
 func TestRecorded(t *testing.T) {
 	if *update {
-		record(t)
+		record(t, "testdata", nil)
 	}
 	want := load(t)
 	r, err := want.verifier().VerifyDocument(client.Document{Body: want.document, Nonce: want.nonce, Host: "App.example."})

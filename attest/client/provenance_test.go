@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -169,6 +170,28 @@ func TestProvenanceOfReceipt(t *testing.T) {
 	}
 	r, err = v.VerifyReceipt(doc.Receipt, k)
 	denied(t, r, err, "ATT-120", "")
+}
+
+// TestRecordedChain judges evidence with a statement as it was on one day, which
+// other tools' tests have, too.
+func TestRecordedChain(t *testing.T) {
+	dir := filepath.Join("testdata", "built")
+	if *update {
+		record(t, dir, &fromMain)
+	}
+	want := loadFrom(t, dir)
+	r, err := want.verifier().VerifyDocument(client.Document{Body: want.document, Nonce: want.nonce, Host: "app.example"})
+	check(t, err)
+	if len(r.Builds) != 1 || r.Builds[0].Source.Branch != "refs/heads/main" {
+		t.Errorf("got %+v", r.Builds)
+	}
+	// Another day's policy for the same machine.
+	other := want.verifier()
+	next := fromMain
+	next.Branches = []string{"next"}
+	other.Policy.Provenance = &next
+	r, err = other.VerifyDocument(client.Document{Body: want.document, Nonce: want.nonce, Host: "app.example"})
+	denied(t, r, err, "ATT-121", "")
 }
 
 // TestOneByte changes one byte anywhere of a chain that affirms: each of the commit

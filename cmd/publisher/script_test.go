@@ -56,6 +56,15 @@ func endpoints(env *testscript.Env) error {
 			}
 		}
 	}
+	// What was built is of another day.
+	if err := os.CopyFS(filepath.Join(env.WorkDir, "built"), os.DirFS(filepath.Join(from, "built"))); err != nil {
+		return err
+	}
+	b, err := os.ReadFile(filepath.Join(from, "built", "time"))
+	if err != nil {
+		return err
+	}
+	env.Setenv("BUILTTIME", string(b))
 	env.Setenv("NONCE", string(files["nonce"]))
 	env.Setenv("TIME", string(files["time"]))
 	serve := func(name string, h http.HandlerFunc) string {
