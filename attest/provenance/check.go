@@ -1,9 +1,6 @@
 package provenance
 
 import (
-	"crypto/sha1" //nolint:gosec // git's object ids
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"apocryph/attest/commit"
 	"apocryph/proto/status"
 )
 
@@ -88,8 +86,8 @@ func (f *faults) digest(field, s string, needed bool) {
 }
 
 func (f *faults) time(field string, t time.Time) {
-	if y := t.UTC().Year(); y < 1970 || y > 9999 || !t.Equal(t.Truncate(time.Millisecond)) {
-		f.add(field, t.UTC().String(), "a time of whole milliseconds from 1970 on")
+	if y := t.UTC().Year(); y < 1970 || y > 9999 {
+		f.add(field, t.UTC().String(), "a time from 1970 to 9999")
 	}
 }
 
@@ -158,34 +156,17 @@ func (f *faults) source(s *Source) {
 		f.add("source.object", fmt.Sprintf("%d bytes", len(s.Object)), fmt.Sprintf("1 to %d bytes", MaxObject))
 		return
 	}
-	if id := objectID(s.Object, len(s.Commit)); id != s.Commit {
-		f.add("source.commit", s.Commit, "the digest of the commit object, "+id)
+	c, err := commit.Parse(s.Object)
+	if err != nil {
+		f.add("source.object", fmt.Sprintf("%d bytes", len(s.Object)), "a raw commit object: "+status.Public(err).Detail)
+		return
 	}
-	if tree := treeOf(s.Object); tree != s.Tree || tree == "" {
-		f.add("source.tree", s.Tree, "the tree of the commit object, "+tree)
+	if c.ID != s.Commit || c.ID == "" {
+		f.add("source.commit", s.Commit, "the digest of the commit object, "+c.ID)
 	}
-}
-
-// objectID is git's id of a commit object, in the hash that an id of this many
-// digits has: SHA-1, or SHA-256 (gitformat-hash-function-transition).
-func objectID(object []byte, digits int) string {
-	h := sha1.New() //nolint:gosec // git's object ids
-	if digits == 2*sha256.Size {
-		h = sha256.New()
+	if c.Tree != s.Tree || c.Tree == "" {
+		f.add("source.tree", s.Tree, "the tree of the commit object, "+c.Tree)
 	}
-	fmt.Fprintf(h, "commit %d\x00", len(object))
-	h.Write(object)
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-// treeOf is the tree of a commit object, which names it first.
-func treeOf(object []byte) string {
-	line, _, ok := strings.Cut(string(object[:min(len(object), 128)]), "\n")
-	tree, named := strings.CutPrefix(line, "tree ")
-	if !ok || !named || !isHex(tree, sha1.Size) && !isHex(tree, sha256.Size) {
-		return ""
-	}
-	return tree
 }
 
 func sortedKeys(m map[string]string) []string {

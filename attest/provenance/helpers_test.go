@@ -40,7 +40,7 @@ func sample() Build {
 		ID: "6e3f1f6e-2c1b-4c7e-9a51-0f6b0c3a7d11", Builder: BuilderOf("12D3KooWExample"),
 		Source: &Source{
 			Repository: "https://github.com/o/r", Ref: "main", Branch: "refs/heads/main", Path: "site",
-			Commit: objectID([]byte(object), 40), Tree: tree, Object: []byte(object), Signer: "SHA256:x", Method: "archive",
+			Commit: gitSays, Tree: tree, Object: []byte(object), Signer: "SHA256:x", Method: "archive",
 		},
 		Runtime: "static", Parameters: map[string]string{"b": "2\nlines", "a": "<1>"}, Argv: []string{"/serve", "/app"},
 		Materials: []Material{

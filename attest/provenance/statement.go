@@ -113,7 +113,8 @@ type metadata struct {
 // Digest is that of a statement, as receipts and the pod log name it.
 func Digest(payload []byte) manifest.Digest { return sha256.Sum256(payload) }
 
-// Encode returns the statement about a build, at most [MaxStatement] bytes. A
+// Encode returns the statement about a build, at most [MaxStatement] bytes. Times have
+// whole milliseconds there; what is below is dropped. A
 // build with faults is invalid_argument, reason "provenance.invalid"; all faults are
 // told.
 func Encode(b Build) ([]byte, error) {
