@@ -74,10 +74,14 @@ func (v *Verifier) provenance(r *Report, envelopes [][]byte, key ed25519.PublicK
 // builder's own word for it does not count: it was asked to trust other keys.
 func (v *Verifier) signer(r *Report, b provenance.Build) *attest.BuildSigner {
 	keys, wanted := v.policy().WantsSigner()
-	if !wanted || b.Source == nil || v.Signer == nil {
+	if !wanted || b.Source == nil {
 		return nil
 	}
-	s, err := v.Signer(b.Source.Object, keys)
+	verify := v.Signer
+	if verify == nil {
+		verify = signedBy
+	}
+	s, err := verify(b.Source.Object, keys)
 	if err != nil {
 		r.warn("the signature of commit " + b.Source.Commit + " is not good: " + detail(err))
 		return nil

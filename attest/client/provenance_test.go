@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"apocryph/attest"
 	"apocryph/attest/client"
+	"apocryph/attest/commit"
 	"apocryph/attest/dsse"
 	"apocryph/attest/policy"
 	"apocryph/attest/provenance"
@@ -120,6 +122,26 @@ func TestProvenanceDenied(t *testing.T) {
 	}
 }
 
+// realCommit is a commit that git signed, and the public key without options.
+type realCommit struct {
+	commit.Commit
+	object []byte
+	key    string
+}
+
+func commitOf(t *testing.T, name string) realCommit {
+	t.Helper()
+	dir := filepath.Join("..", "commit", "testdata")
+	object, err := os.ReadFile(filepath.Join(dir, name+".commit"))
+	check(t, err)
+	keys, err := os.ReadFile(filepath.Join(dir, name+".keys"))
+	check(t, err)
+	c, err := commit.Parse(object)
+	check(t, err)
+	f := strings.Fields(string(keys))
+	return realCommit{c, object, strings.Join(f[len(f)-2:], " ")}
+}
+
 // TestSigner wants the commit's signature to be good by a key that the policy names.
 func TestSigner(t *testing.T) {
 	p := newProvider(t)
@@ -131,6 +153,24 @@ func TestSigner(t *testing.T) {
 	v := demanding(t, p, signed)
 	r, err := v.Verify(t.Context(), p.url())
 	denied(t, r, err, "ATT-122", "")
+	real := commitOf(t, "ssh-ed25519")
+	b.Source.Object, b.Source.Commit, b.Source.Tree = real.object, real.ID, real.Tree
+	p.builds(t, b, p.key)
+	v.Policy.Provenance.Signers.SSH = []string{real.key}
+	r, err = v.Verify(t.Context(), p.url())
+	check(t, err)
+	if s := r.Builds[0].Signer; s == nil || s.Kind != "ssh" || !strings.HasPrefix(s.Key, "SHA256:") {
+		t.Errorf("got %+v", s)
+	}
+	v.Policy.Provenance.Signers.SSH = []string{commitOf(t, "ssh-ecdsa").key}
+	r, err = v.Verify(t.Context(), p.url())
+	denied(t, r, err, "ATT-122", "")
+	p.builds(t, buildOf(p), p.key)
+	v.Policy.Provenance.Signers.SSH = []string{real.key}
+	r, err = v.Verify(t.Context(), p.url())
+	denied(t, r, err, "ATT-122", "")
+
+	v.Policy.Provenance.Signers.SSH = signed.Signers.SSH
 	v.Signer = func([]byte, policy.Signers) (attest.BuildSigner, error) {
 		return attest.BuildSigner{}, errors.New("another key")
 	}

@@ -52,8 +52,8 @@ type Verifier struct {
 	Expect Expect
 	// Machines is nil where each verification shall ask for the whole proof.
 	Machines Machines
-	// Signer verifies signatures of commits, for policies that name signers. Without
-	// it no commit counts as signed.
+	// Signer verifies signatures of commits, for policies that name signers; nil
+	// is package commit.
 	Signer SignerOf
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
