@@ -236,8 +236,8 @@ func TestRecordedChain(t *testing.T) {
 
 // TestOneByte changes one byte anywhere of a chain that affirms: each of the commit
 // object, and some of all else, since each costs a whole verification. That no
-// bit of an envelope can change is shown where they are opened, see TestEveryBit of
-// packages provenance and receipt. Nothing of it affirms.
+// byte of an envelope can change is shown where they are opened, see TestEveryByte of
+// package provenance and TestEveryBit of package receipt. Nothing of it affirms.
 func TestOneByte(t *testing.T) {
 	p := newProvider(t)
 	p.builds(t, buildOf(p), p.key)
