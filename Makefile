@@ -57,6 +57,7 @@ test: bootstrap build check ## everything that CI runs, from a fresh clone
 	$(GOTEST) $$(go list ./... | grep -v -e /e2e -e /provider/containerd)
 	$(GOTEST) -p 1 ./provider/containerd/... ./e2e/...
 	.ci/coverage
+	.ci/contract bin/provider
 	@test -z "$$(git status --porcelain)" || { git status --short; echo 'the tests left the tree changed'; exit 1; }
 
 e2e-boot: build ## boot a virtual machine with cgroup v2 and a TPM, and deploy in it (about six minutes)
