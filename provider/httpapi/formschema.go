@@ -14,7 +14,7 @@ func formSchema() *schema {
 	return &schema{
 		Type: "object", Required: []string{partManifest}, Additional: false,
 		Properties: map[string]*schema{
-			partManifest: {Type: "string", Description: "The manifest, a JSON text of at most 256 KiB."},
+			partManifest: {Type: "string", MaxLength: maxManifest, Description: "The manifest, a JSON text of at most 256 KiB."},
 			partFiles:    {Type: "array", Items: &schema{Type: "string", Format: "binary"}, Description: "Archives and files; needed by the runtimes that are built from files."},
 		},
 	}

@@ -137,7 +137,7 @@ func (s *schemas) route(op *operation, trouble *openAnswer) *openRoute {
 		r.Parameters = append(r.Parameters, openParam{Name: name, In: "path", Required: true, Schema: &schema{Type: "string"}})
 	}
 	for _, p := range op.params {
-		r.Parameters = append(r.Parameters, openParam{Name: p.name, In: p.in, Description: p.text, Schema: &schema{Type: p.kind, Enum: p.choice}})
+		r.Parameters = append(r.Parameters, openParam{Name: p.name, In: p.in, Description: p.text, Schema: p.schema()})
 	}
 	if op.method == http.MethodPost && !op.unkeyed {
 		r.Parameters = append(r.Parameters, openParam{

@@ -41,6 +41,21 @@ type param struct {
 	kind string
 	// choice lists the values, where there are few.
 	choice []string
+	// most bounds a number, which counts from 1; 0 is no bound.
+	most float64
+	// length bounds a text in bytes, and pattern says what it looks like.
+	length  int
+	pattern string
+}
+
+// schema is that of a parameter.
+func (p param) schema() *schema {
+	s := &schema{Type: p.kind, Enum: p.choice, MaxLength: p.length, Pattern: p.pattern}
+	if p.most > 0 {
+		one := 1.0
+		s.Minimum, s.Maximum = &one, &p.most
+	}
+	return s
 }
 
 // body is one media type of a request. Its schema is that of a Go value, or is

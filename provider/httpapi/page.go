@@ -27,7 +27,7 @@ func (c *call) pageOf(size int, sortBy ...string) (deploy.Page, error) {
 		}
 		*into = int(n)
 	}
-	number("page", &p.Number, 1<<20)
+	number("page", &p.Number, maxPage)
 	number("page_size", &p.Size, maxPageSize)
 	if p.SortBy = q.Get("sort_by"); p.SortBy != "" && !slices.Contains(sortBy, p.SortBy) {
 		faults = append(faults, status.Fault{Field: "sort_by", Got: brief(p.SortBy), Want: strings.Join(sortBy, " or ")})

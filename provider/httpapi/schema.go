@@ -26,6 +26,9 @@ type schema struct {
 	// Additional is a schema, or false for a closed object.
 	Additional any      `json:"additionalProperties,omitempty"`
 	Minimum    *float64 `json:"minimum,omitempty"`
+	Maximum    *float64 `json:"maximum,omitempty"`
+	MaxLength  int      `json:"maxLength,omitempty"`
+	Pattern    string   `json:"pattern,omitempty"`
 }
 
 // enums are the values of Go types that are one of a few strings.
