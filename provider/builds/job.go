@@ -39,14 +39,14 @@ type job struct {
 // kept is a build as it is stored.
 type kept struct {
 	Build
-	Asked   asked  `json:"asked"`
-	Image   *Image `json:"sealed,omitempty"`
-	Tries   int    `json:"tries,omitempty"`
+	Asked asked  `json:"asked"`
+	Image *Image `json:"sealed,omitempty"`
+	Tries int    `json:"tries,omitempty"`
 	// Class is that of the error.
-	Class status.Code `json:"class,omitempty"`
-	Seq     uint64 `json:"seq"`
-	Key     []byte `json:"file_key"`
-	Request []byte `json:"request_id"`
+	Class   status.Code `json:"class,omitempty"`
+	Seq     uint64      `json:"seq"`
+	Key     []byte      `json:"file_key"`
+	Request []byte      `json:"request_id"`
 }
 
 func newJob(b Build) *job {

@@ -56,8 +56,10 @@ type Deployment struct {
 	// Proof is where users get evidence for the app.
 	Proof string `json:"attestation_url,omitempty"`
 	// Failure is set where Status is failed.
-	Failure   *Failure  `json:"error,omitempty"`
-	PodID     string    `json:"pod_id,omitempty"`
+	Failure *Failure `json:"error,omitempty"`
+	PodID   string   `json:"pod_id,omitempty"`
+	// Group is the deployment that this one is a part of.
+	Group     string    `json:"group_id,omitempty"`
 	CreatedBy string    `json:"created_by"`
 	Created   time.Time `json:"created_at"`
 	Updated   time.Time `json:"updated_at"`
@@ -98,11 +100,16 @@ type Entry struct {
 
 // Result is what became of one app in a deployment.
 type Result struct {
+	// Name is the app's; of several apps "NAME/ENVIRONMENT".
 	Name string `json:"name"`
-	// Operation is "create", "update" or "noop"; Status "success", "failed" or "skipped".
+	// Operation is "create", "update", "delete" or "noop"; Status "pending", "success",
+	// "failed" or "skipped".
 	Operation string `json:"operation"`
 	Status    string `json:"status"`
 	Message   string `json:"message,omitempty"`
+	// DeploymentID and URL are those of a part of a group.
+	DeploymentID string `json:"deployment_id,omitempty"`
+	URL          string `json:"url,omitempty"`
 }
 
 // Failure is why a deployment failed.

@@ -38,7 +38,12 @@ type deployment struct {
 }
 
 func newDeployment(now Deployment) *deployment {
-	return &deployment{id: now.ID, appID: now.AppID, namespace: now.Namespace, created: now.Created, now: now, changed: make(chan struct{}), told: now.Status.Ended()}
+	appID := now.AppID
+	if appID == "" {
+		// A group is of its namespace; no app has such an id.
+		appID = "group of " + now.Namespace
+	}
+	return &deployment{id: now.ID, appID: appID, namespace: now.Namespace, created: now.Created, now: now, changed: make(chan struct{}), told: now.Status.Ended()}
 }
 
 func (d *deployment) get() Deployment {

@@ -341,6 +341,8 @@ type world struct {
 	unresolvable bool
 	// builds is nil for none.
 	builds deploy.Builds
+	// refuse says which namespaces take no deploys; nil for none.
+	refuse func(namespace string) error
 }
 
 func newWorld(t *testing.T) *world {
@@ -358,6 +360,12 @@ func (w *world) run() (o *deploy.Orchestrator, stop func()) {
 		Apps: w.apps, Deployments: w.deps, Orders: w.core, Pods: w.core, Logs: w.core, Builder: w.shop, Importer: w.shop, Keeper: w.shop,
 		Artifacts: shelf{w.shop}, Builds: w.builds, Aliases: w.shop, Staging: w.staging, Domain: "localhost", Serving: serving, Now: time.Now,
 		Platform: oci.Platform{OS: "linux", Architecture: "amd64"},
+		Refuse: func(namespace string) error {
+			if w.refuse == nil {
+				return nil
+			}
+			return w.refuse(namespace)
+		},
 		Resolve: func(_ context.Context, ref oci.Reference, _ oci.Platform) (*oci.Image, error) {
 			if w.unresolvable {
 				return nil, errors.New("no registry")

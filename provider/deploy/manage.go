@@ -80,11 +80,14 @@ func (o *Orchestrator) Rollback(ctx context.Context, namespace, id, by string) (
 	if err != nil {
 		return Deployment{}, err
 	}
+	if err := o.allowed(Request{Namespace: old.Namespace}); err != nil {
+		return Deployment{}, err
+	}
 	next := o.again(old, old.Environment, by)
 	next.Rollback = old.Revision
 	return o.follow(ctx, next, func(ctx context.Context, d *deployment) error {
 		key := podKey{tenantOf(old.Namespace), podName(old.App, old.Environment)}
-		free, err := o.turn(ctx, key)
+		free, err := o.turns.take(ctx, key)
 		if err != nil {
 			return err
 		}
@@ -110,6 +113,9 @@ func (o *Orchestrator) Rollback(ctx context.Context, namespace, id, by string) (
 func (o *Orchestrator) Promote(ctx context.Context, namespace, id, environment, by string) (Deployment, error) {
 	old, err := o.ran(namespace, id)
 	if err != nil {
+		return Deployment{}, err
+	}
+	if err := o.allowed(Request{Namespace: old.Namespace}); err != nil {
 		return Deployment{}, err
 	}
 	if environment == "" {

@@ -99,8 +99,8 @@ type Aliases interface {
 	ReleaseHost(host, app string)
 }
 
-// Config is what an orchestrator is made of. All but Builds, NamespaceGit and Logger
-// must be set.
+// Config is what an orchestrator is made of. All but Builds, NamespaceGit, Refuse
+// and Logger must be set.
 type Config struct {
 	Apps, Deployments Documents
 	Orders            Orders
@@ -119,6 +119,9 @@ type Config struct {
 	// Resolve finds an image that is referenced; files are refused before.
 	Resolve  func(ctx context.Context, ref oci.Reference, p oci.Platform) (*oci.Image, error)
 	Platform oci.Platform
+	// Refuse says why a namespace takes no deploy but a sync, nil where it does; nil
+	// where every namespace does.
+	Refuse func(namespace string) error
 	// Staging is a directory for what is being received and unpacked.
 	Staging string
 	// Domain is the parent of generated host names.
@@ -134,6 +137,8 @@ type Orchestrator struct {
 	cfg   Config
 	log   *slog.Logger
 	ready chan struct{}
+	// turns has the pods that a deployment is changing.
+	turns turns
 	// building is held by who builds.
 	building chan struct{}
 
@@ -144,8 +149,6 @@ type Orchestrator struct {
 	// deployments by id, requests by request id.
 	deployments map[string]*deployment
 	requests    map[[16]byte]string
-	// busy has the pods that a deployment is changing; closed when it is done.
-	busy map[podKey]chan struct{}
 	// held are the artifacts of what runs, by who holds them.
 	held map[string]string
 }
@@ -170,7 +173,7 @@ func New(cfg Config) *Orchestrator {
 	return &Orchestrator{
 		cfg: cfg, log: log, ready: make(chan struct{}), building: make(chan struct{}, maxBuilding),
 		apps: map[string]*App{}, deployments: map[string]*deployment{}, requests: map[[16]byte]string{},
-		busy: map[podKey]chan struct{}{}, held: map[string]string{},
+		held: map[string]string{},
 	}
 }
 
@@ -206,6 +209,14 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 	o.work = nil
 	o.mu.Unlock()
 	return nil
+}
+
+// allowed refuses a deploy of a namespace that takes what is in its repository alone.
+func (o *Orchestrator) allowed(r Request) error {
+	if r.Synced != nil || o.cfg.Refuse == nil {
+		return nil
+	}
+	return o.cfg.Refuse(r.Namespace)
 }
 
 // tenantOf is who owns the pods of a namespace. No peer id has a colon.

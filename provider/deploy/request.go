@@ -43,6 +43,8 @@ type Request struct {
 	Labels map[string]string
 	// Warnings are what the front door has to say of the request.
 	Warnings []string
+	// Synced is set by who syncs repositories, and by no front door.
+	Synced *Synced
 	// DryRun asks for Plan in place of Submit.
 	DryRun bool
 }

@@ -12,6 +12,10 @@ import (
 // followed, the rest is lost with what was uploaded.
 func (o *Orchestrator) resume(ctx context.Context, d *deployment) {
 	now := d.get()
+	if now.App == "" {
+		o.interrupted(ctx, d)
+		return
+	}
 	pod := podName(now.App, now.Environment)
 	history, err := o.cfg.Pods.History(ctx, tenantOf(now.Namespace), pod)
 	if err != nil && status.CodeOf(err) != status.NotFound {
@@ -25,7 +29,7 @@ func (o *Orchestrator) resume(ctx context.Context, d *deployment) {
 		o.finish(ctx, d, o.takeOver(ctx, d, v))
 		return
 	}
-	if d.pending != nil && o.cfg.Builds != nil && o.goOn(ctx, d) {
+	if now.Group == "" && d.pending != nil && o.cfg.Builds != nil && o.goOn(ctx, d) {
 		return
 	}
 	o.finish(ctx, d, status.New(status.Unavailable, "deploy.interrupted", "the provider stopped before the deployment was placed").

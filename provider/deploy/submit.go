@@ -68,6 +68,9 @@ func (o *Orchestrator) submit(ctx context.Context, r Request, work func(context.
 	if r.built() && o.cfg.Builds == nil {
 		return Deployment{}, errNoBuilds()
 	}
+	if err := o.allowed(r); err != nil {
+		return Deployment{}, err
+	}
 	app, err := o.appOf(ctx, r)
 	if err != nil {
 		return Deployment{}, err
@@ -92,6 +95,10 @@ func (o *Orchestrator) submit(ctx context.Context, r Request, work func(context.
 	}
 	if r.Git != nil {
 		d.now.Source.Type = "git"
+	}
+	if s := r.Synced; s != nil {
+		d.now.Group, d.now.Source = s.Group, s.Source
+		d.now.Source.Image = r.Image
 	}
 	if r.AwaitBuild {
 		d.now.Source.Type, d.now.Stage = "build", stageAwaiting

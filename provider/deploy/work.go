@@ -25,6 +25,9 @@ func (o *Orchestrator) run(ctx context.Context, d *deployment, r Request) {
 	if r.Tree != nil {
 		_ = r.Tree.Close() // what it leaves is swept
 	}
+	if err == nil && r.Synced != nil {
+		err = r.Synced.Gate(ctx)
+	}
 	if err == nil {
 		err = o.place(ctx, d, order)
 	}
@@ -82,7 +85,7 @@ func (o *Orchestrator) prepare(ctx context.Context, d *deployment, r Request) (p
 func (o *Orchestrator) place(ctx context.Context, d *deployment, order provider.Direct) error {
 	now := d.get()
 	key := podKey{tenantOf(now.Namespace), podName(now.App, now.Environment)}
-	free, err := o.turn(ctx, key)
+	free, err := o.turns.take(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -111,31 +114,6 @@ func (o *Orchestrator) place(ctx context.Context, d *deployment, order provider.
 		return err
 	}
 	return o.succeed(ctx, d, got, operation)
-}
-
-// turn waits until no other deployment changes a pod.
-func (o *Orchestrator) turn(ctx context.Context, key podKey) (free func(), err error) {
-	for {
-		o.mu.Lock()
-		busy := o.busy[key]
-		if busy == nil {
-			mine := make(chan struct{})
-			o.busy[key] = mine
-			o.mu.Unlock()
-			return func() {
-				o.mu.Lock()
-				defer o.mu.Unlock()
-				delete(o.busy, key)
-				close(mine)
-			}, nil
-		}
-		o.mu.Unlock()
-		select {
-		case <-busy:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
 }
 
 func stageOf(s provider.Stage) string {
