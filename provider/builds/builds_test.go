@@ -130,7 +130,7 @@ func TestGit(t *testing.T) {
 	r.Git.Path = "nowhere"
 	b, err = q.Submit(t.Context(), r)
 	must(t, err)
-	if b, _ = ended(t, q, b.ID); b.Code != "build.path" || b.Status != builds.Failed {
+	if b, _ = ended(t, q, b.ID); b.Code != "git.path_not_found" || b.Status != builds.Failed {
 		t.Errorf("got %+v", b)
 	}
 }

@@ -9,7 +9,6 @@ import (
 
 	"apocryph/attest/provenance"
 	"apocryph/p2p/git"
-	"apocryph/proto/status"
 )
 
 // input is what is built: a directory of files that stay as they are.
@@ -64,14 +63,9 @@ func (q *Queue) fetch(ctx context.Context, j *job, from GitSource) (input, error
 
 func (q *Queue) fetched(ctx context.Context, j *job, from GitSource, found git.Resolved, how git.Fetched, signer string, files Files) (input, error) {
 	in := input{tree: files.FS(), files: files}
-	if from.Path != "" && from.Path != "." {
-		info, err := fs.Stat(in.tree, from.Path)
-		if err != nil || !info.IsDir() {
-			return input{}, status.Invalid("build.path", "the source", []status.Fault{{Field: "path", Got: fmt.Sprintf("%.80q", from.Path), Want: "a directory of commit " + found.Commit.ID}})
-		}
-		if in.tree, err = fs.Sub(in.tree, from.Path); err != nil {
-			return input{}, err
-		}
+	var err error
+	if in.tree, err = git.Sub(in.tree, from.Path); err != nil {
+		return input{}, err
 	}
 	in.source = &provenance.Source{
 		Repository: found.Repository, Ref: found.Ref, Branch: found.Branch, Path: from.Path, Commit: found.Commit.ID, Tree: found.Commit.Tree,

@@ -13,7 +13,7 @@ import (
 
 // errCancelled is why a build ended that its caller cancelled.
 func errCancelled() error {
-	return status.New(status.Canceled, "build.cancelled", "cancelled")
+	return status.New(status.Conflict, "build.cancelled", "cancelled")
 }
 
 // carryOut is one attempt at a build.

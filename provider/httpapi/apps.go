@@ -15,23 +15,27 @@ type newApp struct {
 	Description string            `json:"description,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Env         map[string]string `json:"env,omitempty"`
+	// Source is where the app is built from.
+	Source *deploy.AppSource `json:"source,omitempty"`
 }
 
 // appChange is the body of PUT /api/v1/apps/{id}: what is absent stays. The
 // members that nobody can change may be there, as they are.
 type appChange struct {
-	Description  *string            `json:"description,omitempty"`
-	Labels       *map[string]string `json:"labels,omitempty"`
-	Env          *map[string]string `json:"env,omitempty"`
-	Name         *string            `json:"name,omitempty"`
-	Namespace    *string            `json:"namespace,omitempty"`
-	ID           *string            `json:"id,omitempty"`
-	Subdomain    *string            `json:"subdomain,omitempty"`
-	EnvNames     []string           `json:"env_names,omitempty"`
-	Environments []string           `json:"environments,omitempty"`
-	CreatedAt    string             `json:"created_at,omitempty"`
-	UpdatedAt    string             `json:"updated_at,omitempty"`
-	Version      uint64             `json:"version,omitempty"`
+	Description *string            `json:"description,omitempty"`
+	Labels      *map[string]string `json:"labels,omitempty"`
+	Env         *map[string]string `json:"env,omitempty"`
+	// Source is removed by an empty object.
+	Source       *deploy.AppSource `json:"source,omitempty"`
+	Name         *string           `json:"name,omitempty"`
+	Namespace    *string           `json:"namespace,omitempty"`
+	ID           *string           `json:"id,omitempty"`
+	Subdomain    *string           `json:"subdomain,omitempty"`
+	EnvNames     []string          `json:"env_names,omitempty"`
+	Environments []string          `json:"environments,omitempty"`
+	CreatedAt    string            `json:"created_at,omitempty"`
+	UpdatedAt    string            `json:"updated_at,omitempty"`
+	Version      uint64            `json:"version,omitempty"`
 }
 
 func (c *call) showApp(code int, a deploy.App) error {
@@ -56,7 +60,7 @@ func (c *call) createApp() error {
 	if err != nil {
 		return err
 	}
-	a, err := c.api.cfg.Apps.CreateApp(c.ctx(), deploy.App{Namespace: ns, Name: in.Name, Description: in.Description, Labels: in.Labels, Env: in.Env})
+	a, err := c.api.cfg.Apps.CreateApp(c.ctx(), deploy.App{Namespace: ns, Name: in.Name, Description: in.Description, Labels: in.Labels, Env: in.Env, Source: in.Source})
 	if err != nil {
 		return err
 	}
@@ -154,6 +158,12 @@ func (c *call) updateApp() error {
 		}
 		if in.Env != nil {
 			a.Env = *in.Env
+		}
+		if in.Source != nil {
+			a.Source = in.Source
+			if *in.Source == (deploy.AppSource{}) {
+				a.Source = nil
+			}
 		}
 		return nil
 	})

@@ -36,6 +36,8 @@ type Config struct {
 	// Apps and Deployments come together. Without them there is no route to deploy.
 	Apps        deploy.Apps
 	Deployments deploy.Deployments
+	// Builds may be nil: then there is no route to build from source.
+	Builds Builds
 	// Artifacts may be nil: then there is no route for them.
 	Artifacts *artifacts.Store
 	// Auth says who calls. Nil lets in only the callers of unix sockets.
@@ -84,6 +86,9 @@ func New(cfg Config) (*API, error) {
 	}
 	if (cfg.Apps == nil) != (cfg.Deployments == nil) {
 		fault("Deployments", "one of Apps and Deployments", "both or none")
+	}
+	if cfg.Builds != nil && cfg.Deployments == nil {
+		fault("Builds", "builds without deployments", "both")
 	}
 	if cfg.Deployments != nil {
 		if st, err := os.Stat(cfg.Staging); err != nil || !st.IsDir() {

@@ -23,7 +23,9 @@ const oldFormSince = "@1793491200"
 // some.
 //
 // The earlier request, application/json, is the manifest alone. It is wrapped
-// into the same form, and marked by the Deprecation header.
+// into the same form, and marked by the Deprecation header. A JSON object with
+// "slugs", a list of repositories, builds and deploys each of them: it answers with
+// a stream of what happens to each, and then with all results.
 //
 // It answers when the app is healthy and the ingress reaches it: 201 with
 // Location and the deployment. With "Prefer: respond-async" it answers 202 at
@@ -46,6 +48,17 @@ func (c *call) deploy() error {
 	if f.old {
 		c.w.Header().Set("Deprecation", oldFormSince)
 		c.w.Header().Add("Link", `</docs#old-form>; rel="deprecation"; type="text/html"`)
+	}
+	if f.old {
+		s, err := c.slugsOf(f.manifest)
+		if err != nil {
+			return err
+		}
+		if s != nil {
+			c.w.Header().Del("Deprecation")
+			c.w.Header().Del("Link")
+			return c.deploySlugs(s, f.sum)
+		}
 	}
 	req, err := c.request(f)
 	if err != nil {

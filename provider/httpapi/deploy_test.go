@@ -169,7 +169,7 @@ func TestR4MissingFields(t *testing.T) {
 	w := newWorld(t)
 	for _, c := range []struct{ manifest, names string }{
 		{`{"runtime":"static"}`, "name"},
-		{`{"name":"site"}`, "runtime"},
+		{`{"name":"site","image":"nginx"}`, "runtime"},
 		{`{}`, "name"},
 		{`{"name":"site","runtime":"cobol"}`, "static"},
 		{`{"name":"site","runtime":"static","colour":"red"}`, "colour"},

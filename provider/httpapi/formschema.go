@@ -4,7 +4,8 @@ package httpapi
 // for those who read the document.
 const deployText = `The canonical request is multipart/form-data, and parts are told by their name alone. The part "manifest" is a JSON text with the app's name, ` +
 	`runtime, ports, environment and so on, as a value or as a file. The parts "files", any number of them, are what is to run: tar, tar.gz, tar.zst or zip, ` +
-	`told by content, or single files. The earlier request, application/json, is the manifest alone; it is wrapped into the same form and is deprecated.
+	`told by content, or single files. The earlier request, application/json, is the manifest alone; it is wrapped into the same form and is deprecated. ` +
+	`A JSON object with "slugs", a list of repositories such as gh:owner/repo#ref, builds and deploys each, and answers with a stream of events.
 
 It answers when the app is healthy and the ingress reaches it (201). "Prefer: respond-async" answers 202 at once, "Accept: text/event-stream" streams the ` +
 	`deployment's events, dry_run=true changes nothing. What the caller can fix is 400, 413 or 415 and names each fault; an app that does not come up is 502 ` +
@@ -22,9 +23,9 @@ func formSchema() *schema {
 
 // manifestSchema is a summary: the manifest has a schema of its own.
 func manifestSchema() *schema {
-	return &schema{Type: "object", Description: "The manifest alone: the earlier form."}
+	return &schema{Type: "object", Description: "The manifest alone: the earlier form. Or slugs, a list of repositories that are built and deployed, with namespace and environment."}
 }
 
 func deploymentSchema() *schema {
-	return &schema{Type: "object", Description: "artifact_id or image, process_type, replicas, environment, resources, networking and env."}
+	return &schema{Type: "object", Description: "artifact_id or image, or neither to wait for a build; process_type, replicas, environment, resources, networking and env."}
 }

@@ -165,6 +165,9 @@ func (s *schemas) route(op *operation, trouble *openAnswer) *openRoute {
 			if a.value != nil {
 				media.Schema = s.of(a.value)
 			}
+			if a.other != nil {
+				media.Schema = &schema{AnyOf: []*schema{media.Schema, s.of(a.other)}}
+			}
 			out.Content[m] = media
 		}
 		for _, h := range a.headers {

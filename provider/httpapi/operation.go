@@ -69,10 +69,12 @@ type body struct {
 
 // answer is a successful answer; every operation may also answer with a problem.
 type answer struct {
-	code    int
-	text    string
-	media   []string
-	value   any
+	code  int
+	text  string
+	media []string
+	value any
+	// other is another value that it may be; nil for none.
+	other   any
 	headers []string
 }
 

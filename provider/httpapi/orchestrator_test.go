@@ -12,6 +12,7 @@ import (
 
 	"apocryph/proto/status"
 	"apocryph/provider"
+	"apocryph/provider/builds"
 	"apocryph/provider/deploy"
 )
 
@@ -45,6 +46,28 @@ type tracked struct {
 	events  []deploy.Event
 	// changed is closed and replaced with each event.
 	changed chan struct{}
+}
+
+func (o *orchestrator) Attach(ctx context.Context, ns, id string, submit func(context.Context) (builds.Build, error)) (builds.Build, error) {
+	d, err := o.Deployment(ctx, ns, id)
+	if err == nil && d.Stage != "waiting for a build" {
+		err = status.New(status.Conflict, "deployment.not_waiting", "it does not wait")
+	}
+	if err != nil {
+		return builds.Build{}, err
+	}
+	return submit(ctx)
+}
+
+func (o *orchestrator) Origin(ctx context.Context, ns, id string) (deploy.AppSource, error) {
+	a, err := o.App(ctx, ns, id)
+	if err == nil && a.Source == nil {
+		err = status.New(status.InvalidArgument, "app.no_source", "app %s has no source", a.Name)
+	}
+	if err != nil {
+		return deploy.AppSource{}, err
+	}
+	return *a.Source, nil
 }
 
 func newOrchestrator() *orchestrator { return &orchestrator{} }

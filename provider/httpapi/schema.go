@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"apocryph/provider"
+	"apocryph/provider/builds"
 	"apocryph/provider/deploy"
 )
 
@@ -23,6 +24,7 @@ type schema struct {
 	Properties  map[string]*schema `json:"properties,omitempty"`
 	Required    []string           `json:"required,omitempty"`
 	Items       *schema            `json:"items,omitempty"`
+	AnyOf       []*schema          `json:"anyOf,omitempty"`
 	// Additional is a schema, or false for a closed object.
 	Additional any      `json:"additionalProperties,omitempty"`
 	Minimum    *float64 `json:"minimum,omitempty"`
@@ -36,6 +38,7 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[deploy.Status](): {
 		string(deploy.Pending), string(deploy.Running), string(deploy.Succeeded), string(deploy.Failed), string(deploy.Cancelled),
 	},
+	reflect.TypeFor[builds.Status](): {string(builds.Pending), string(builds.Running), string(builds.Succeeded), string(builds.Failed)},
 }
 
 // schemas reads schemas off Go types, the structs among them once each.

@@ -28,6 +28,11 @@ func (c *call) request(f *form) (deploy.Request, error) {
 	}
 	req := c.asked(m)
 	req.Tree = f.tree
+	if m.Source != "" {
+		if req.Git, err = gitSource(m); err != nil {
+			return deploy.Request{}, err
+		}
+	}
 	return req, nil
 }
 
@@ -38,6 +43,12 @@ func files(m *direct.Manifest, some bool) error {
 			WithHint("curl -F manifest=@manifest.json -F files=@app.tar URL/deploy")
 	}
 	switch {
+	case m.Source != "" && some:
+		return status.Invalid("deploy.files_twice", "the form", []status.Fault{{Field: partFiles, Got: "files as well as a source", Want: "one of the two"}})
+	case m.Source != "":
+		return nil
+	case m.Runtime == "" && !some:
+		return fault(partFiles, "no such part", "what is to run, or a runtime and an image, or a source")
 	case m.Runtime != direct.Image && !some:
 		return fault(partFiles, "no such part", "what the runtime "+m.Runtime+" runs")
 	case m.Runtime == direct.Image && m.Image == "" && !some:
@@ -57,7 +68,11 @@ func (c *call) appRequest(a deploy.App, b []byte) (deploy.Request, error) {
 	if err := m.SetName(a.Namespace, a.Name); err != nil {
 		return deploy.Request{}, err
 	}
-	return c.asked(m), nil
+	req := c.asked(m)
+	if req.ArtifactID == "" && req.Image == "" {
+		req.AwaitBuild, req.Runtime = true, ""
+	}
+	return req, nil
 }
 
 func (c *call) asked(m *direct.Manifest) deploy.Request {

@@ -38,6 +38,9 @@ func (a *API) operations() []operation {
 	if a.cfg.Deployments != nil {
 		ops = slices.Concat(ops, deployOperations(), appOperations(), domainOperations(), deploymentOperations())
 	}
+	if a.cfg.Builds != nil {
+		ops = slices.Concat(ops, buildOperations())
+	}
 	if a.cfg.Artifacts != nil {
 		ops = slices.Concat(ops, artifactOperations(), tusOperations())
 	}
@@ -46,12 +49,15 @@ func (a *API) operations() []operation {
 
 func deployOperations() []operation {
 	op := post("/deploy", "deploy", "deploy", "Deploy an app", (*call).deploy,
-		jsonAnswer(200, "A dry run's plan.", plan{}),
+		answer{code: 200, text: "A dry run's plan; or what became of each slug.", media: []string{mediaJSON}, value: plan{}, other: slugResults{}},
 		answer{
 			code: 201, text: "The app is healthy, and the ingress reaches it.", value: deploy.Deployment{},
 			media: []string{mediaJSON}, headers: []string{"Location", "Deprecation", "Link"},
 		},
-		jsonAnswer(202, "The deployment goes on: asked for by Prefer.", deploy.Deployment{}, "Location", "Preference-Applied", "Deprecation", "Link"),
+		answer{
+			code: 202, text: "The deployment goes on: asked for by Prefer. With slugs, each of them.", value: deploy.Deployment{}, other: slugResults{},
+			media: []string{mediaJSON}, headers: []string{"Location", "Preference-Applied", "Deprecation", "Link"},
+		},
 	)
 	op.text = deployText
 	op.params = []param{dryRun, prefer, homeParam}
@@ -83,7 +89,7 @@ func appOperations() []operation {
 			method: http.MethodDelete, path: "/api/v1/apps/{id}", id: "deleteApp", tag: "apps", summary: "Remove an app, its pods and its deployments",
 			params: []param{ifMatch}, handle: (*call).deleteApp, answers: []answer{noContent("It is gone.")},
 		},
-		post("/api/v1/apps/{id}/deployments", "createDeployment", "deployments", "Deploy an artifact or an image", (*call).createDeployment,
+		post("/api/v1/apps/{id}/deployments", "createDeployment", "deployments", "Deploy an artifact or an image, or wait for a build", (*call).createDeployment,
 			created, jsonAnswer(202, "The deployment goes on.", deploy.Deployment{}, "Location", "Preference-Applied")).
 			with(func(o *operation) {
 				o.params = []param{prefer}

@@ -76,6 +76,7 @@ type app struct {
 	Description  string            `json:"description"`
 	Labels       map[string]string `json:"labels"`
 	EnvNames     []string          `json:"env_names"`
+	Source       *deploy.AppSource `json:"source,omitempty"`
 	Environments []string          `json:"environments"`
 	CreatedAt    string            `json:"created_at"`
 	UpdatedAt    string            `json:"updated_at"`
@@ -87,7 +88,7 @@ const timeFormat = "2006-01-02T15:04:05.999999999Z07:00"
 func appView(a deploy.App) app {
 	v := app{
 		ID: a.ID, Namespace: a.Namespace, Name: a.Name, Subdomain: a.Subdomain, Description: a.Description,
-		Labels: a.Labels, EnvNames: slices.Sorted(maps.Keys(a.Env)), Environments: a.Environments,
+		Labels: a.Labels, EnvNames: slices.Sorted(maps.Keys(a.Env)), Source: a.Source, Environments: a.Environments,
 		CreatedAt: a.Created.UTC().Format(timeFormat), UpdatedAt: a.Updated.UTC().Format(timeFormat), Version: a.Version,
 	}
 	if v.Labels == nil {
