@@ -16,6 +16,7 @@ import (
 	"apocryph/provider"
 	"apocryph/provider/artifacts"
 	"apocryph/provider/build"
+	"apocryph/provider/builds"
 	"apocryph/provider/deploy"
 	"apocryph/provider/images"
 	"apocryph/provider/ingress"
@@ -26,6 +27,7 @@ import (
 type direct struct {
 	deploys   *deploy.Orchestrator
 	artifacts *artifacts.Store
+	builds    *builds.Queue
 	// staging is for what is being received.
 	staging string
 }
@@ -65,16 +67,20 @@ func (n *Node) direct(ctx context.Context, st *lifecycle.Stack, o parts, blocks 
 	if err := st.Start(ctx, "artifacts", kept.Ready(), kept.Run); err != nil {
 		return nil, err
 	}
+	queue, err := n.builds(ctx, st, o, plain, builder, importer, images.New(blocks), kept)
+	if err != nil {
+		return nil, err
+	}
 	deploys := deploy.New(deploy.Config{
 		Apps: o.db.Documents("app"), Deployments: o.db.Documents("deployment"), Orders: svc, Pods: svc, Logs: svc,
-		Builder: builder, Importer: importer, Keeper: images.New(blocks), Artifacts: opener{kept}, Aliases: in,
+		Builder: builder, Importer: importer, Keeper: images.New(blocks), Artifacts: opener{kept}, Aliases: in, Builds: queue,
 		Resolve: n.set.registries().read, Platform: oci.Platform{OS: "linux", Architecture: runtime.GOARCH},
 		Staging: staging, Domain: n.set.Domain, Serving: svc.Ready(), Now: n.set.Now, Logger: n.log,
 	})
 	if err := st.Start(ctx, "direct deploys", deploys.Ready(), deploys.Run); err != nil {
 		return nil, err
 	}
-	return &direct{deploys, kept, staging}, nil
+	return &direct{deploys, kept, queue, staging}, nil
 }
 
 // artifacts opens the store of uploads. It is of this measured state's data key;
