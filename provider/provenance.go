@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"apocryph/attest"
@@ -41,7 +42,7 @@ func (s *Service) Built(ctx context.Context, owner PublisherID, b provenance.Bui
 	if err != nil {
 		return nil, fmt.Errorf("stating how an image was built: %w", err)
 	}
-	envelope, err := provenance.Sign(statement, s.keys.receipt)
+	envelope, err := s.SignBuilt(statement)
 	if err != nil {
 		return nil, err
 	}
@@ -60,10 +61,76 @@ func (s *Service) Built(ctx context.Context, owner PublisherID, b provenance.Bui
 	if err != nil {
 		return nil, fmt.Errorf("logging %s: %w", podlog.TypeBuildDone, err)
 	}
+	if known, err := s.commitKnown(ctx, owner, b); err != nil || known {
+		return envelope, err
+	}
 	if err := s.cfg.Statements.PutStatement(ctx, owner, b.ImageID, statement); err != nil {
 		return nil, fmt.Errorf("keeping a statement about a build: %w", err)
 	}
 	return envelope, nil
+}
+
+// commitKnown reports whether b is an upload of what the owner has had built from a
+// commit: the image is the same to the bit, and the commit says more.
+func (s *Service) commitKnown(ctx context.Context, owner PublisherID, b provenance.Build) (bool, error) {
+	if b.Source != nil {
+		return false, nil
+	}
+	have, err := s.cfg.Statements.Statement(ctx, owner, b.ImageID)
+	if err != nil {
+		return false, fmt.Errorf("looking for an earlier build of image %s: %w", b.ImageID, err)
+	}
+	if have == nil {
+		return false, nil
+	}
+	old, err := provenance.Decode(have)
+	return err == nil && old.Source != nil, nil
+}
+
+// SignBuilt signs a statement that [Service.Built] made, in this process or an
+// earlier one, with the key of this start. Whoever calls must have kept it where
+// nobody else writes.
+func (s *Service) SignBuilt(statement []byte) ([]byte, error) {
+	return provenance.Sign(statement, s.keys.receipt)
+}
+
+// DropBuilt forgets what is said of an image. Where a pod of the owner has it, in a
+// revision that runs or may come back, that is a conflict "provenance.in_use": its
+// receipts name the statement.
+func (s *Service) DropBuilt(ctx context.Context, owner PublisherID, imageID string) error {
+	if s.cfg.Statements == nil {
+		return nil
+	}
+	s.mu.Lock()
+	pods := slices.Collect(maps.Values(s.pods))
+	s.mu.Unlock()
+	for _, p := range pods {
+		if rec := p.record(); rec.Publisher == owner && p.has(imageID, rec) {
+			return status.New(status.Conflict, "provenance.in_use", "pod %q has the image %s", rec.Name, imageID)
+		}
+	}
+	if err := s.cfg.Statements.DropStatement(ctx, owner, imageID); err != nil {
+		return fmt.Errorf("forgetting how image %s was built: %w", imageID, err)
+	}
+	return nil
+}
+
+// has reports whether a revision that is kept has an image. A manifest that cannot
+// be read may have any.
+func (p *pod) has(imageID string, rec Record) bool {
+	manifests := [][]byte{rec.Manifest}
+	p.history.Lock()
+	for _, r := range p.pasts {
+		manifests = append(manifests, r.Manifest)
+	}
+	p.history.Unlock()
+	return slices.ContainsFunc(manifests, func(raw []byte) bool {
+		if raw == nil {
+			return false
+		}
+		m, err := manifest.Unmarshal(raw)
+		return err != nil || slices.ContainsFunc(m.Containers, func(c manifest.Container) bool { return c.Image.ImageID == imageID })
+	})
 }
 
 // maxSourceText is what the log takes of a text, in bytes.

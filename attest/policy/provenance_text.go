@@ -65,7 +65,7 @@ func (v *validator) provenance(p *Provenance) {
 			}
 		}
 	}
-	each("repositories", p.Repositories, canonicalRepository, "a URL such as https://github.com/owner/name, or with /* for its name")
+	each("repositories", p.Repositories, canonicalRepository, "a URL such as https://github.com/owner/name, or with /* for its name; file:///PATH is one on the provider's own disk")
 	each("branches", p.Branches, func(s string) bool {
 		return branchName.MatchString(s) && !strings.Contains(s, "..") && !strings.HasSuffix(s, "/")
 	}, "a branch such as main, or a full name such as refs/tags/v1")
@@ -84,7 +84,7 @@ func (v *validator) provenance(p *Provenance) {
 func canonicalRepository(s string) bool {
 	bare, _ := strings.CutSuffix(s, "/*")
 	u, err := url.Parse(bare)
-	return err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && !strings.ContainsAny(bare, "*?#@% ") &&
+	return err == nil && (u.Scheme == "https") == (u.Host != "") && (u.Scheme == "https" || u.Scheme == "file") && u.User == nil && !strings.ContainsAny(bare, "*?#@% ") &&
 		strings.ToLower(u.Host) == u.Host && u.Path != "" && u.Path != "/" && !strings.HasSuffix(bare, "/") && !strings.HasSuffix(bare, ".git") &&
 		!strings.Contains(u.Path, "//") && u.String() == bare
 }

@@ -33,7 +33,9 @@ type Build struct {
 // Source is a commit that the builder itself fetched.
 type Source struct {
 	// Repository is the canonical URL, Ref what was asked for, Branch the full name
-	// of what the commit was reachable from, Path the directory that was built.
+	// of what the commit was reachable from, Path the directory that was built. A
+	// file:// URL is a directory of the builder's own: its name says nothing to
+	// anybody else, the commit and its signature do.
 	Repository, Ref, Branch, Path string
 	// Commit and Tree are git object ids, hex. Tree is that of the whole commit, recomputed
 	// from the files that were built.

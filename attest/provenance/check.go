@@ -122,9 +122,10 @@ func (f *faults) lists(b *Build) {
 			continue
 		}
 		for _, algorithm := range sortedKeys(m.Digest) {
-			size, known := map[string]int{"sha256": 32, "sha384": 48, "sha512": 64, "sha1": 20, "gitCommit": 20}[algorithm]
+			// The names are those of in-toto's DigestSet.
+			size, known := map[string]int{"sha256": 32, "sha384": 48, "sha512": 64, "sha1": 20, "gitCommit": 20, "goModuleH1": 32}[algorithm]
 			if !known || !isHex(m.Digest[algorithm], size) {
-				f.add(field+".digest", algorithm+":"+m.Digest[algorithm], "sha256, sha384, sha512, sha1 or gitCommit in lower-case hex")
+				f.add(field+".digest", algorithm+":"+m.Digest[algorithm], "sha256, sha384, sha512, sha1, gitCommit or goModuleH1 in lower-case hex")
 			}
 		}
 	}
@@ -139,8 +140,8 @@ func (f *faults) value(field, s string) {
 
 func (f *faults) source(s *Source) {
 	f.text("source.repository", s.Repository, 1)
-	if !strings.HasPrefix(s.Repository, "https://") || strings.ContainsAny(s.Repository, "@?# ") {
-		f.add("source.repository", s.Repository, "a canonical https URL without user, query and fragment")
+	if !strings.HasPrefix(s.Repository, "https://") && !strings.HasPrefix(s.Repository, "file:///") || strings.ContainsAny(s.Repository, "@?# ") {
+		f.add("source.repository", s.Repository, "a canonical https or file URL without user, query and fragment")
 	}
 	f.text("source.ref", s.Ref, 0)
 	f.text("source.path", s.Path, 0)

@@ -80,7 +80,8 @@ type Image struct {
 	manifest.Image
 	// Key opens it, PKCS #8 DER.
 	Key []byte `json:"key"`
-	// Build is the id of the build, Provenance its signed statement.
+	// Build is the id of the build, Provenance its statement, without a signature:
+	// keys live for one start of the provider.
 	Build      string `json:"build"`
 	Provenance []byte `json:"provenance"`
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"apocryph/attest/provenance"
 	"apocryph/manifest/slug"
 	"apocryph/p2p/git"
 	"apocryph/proto/status"
@@ -23,6 +24,14 @@ import (
 func digestOf(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// opened is the statement in an envelope.
+func opened(t *testing.T, envelope []byte) []byte {
+	t.Helper()
+	s, err := provenance.Statement(envelope)
+	must(t, err)
+	return s
 }
 
 func TestUpload(t *testing.T) {
@@ -37,7 +46,7 @@ func TestUpload(t *testing.T) {
 	}
 	b, events := ended(t, q, b.ID)
 	if b.Status != builds.Succeeded || b.Progress != 100 || b.Stage != "done" || b.ArtifactID == "" || b.Runtime != "python" || b.Source.Type != "upload" ||
-		b.Provenance != digestOf("signed "+b.ID) || b.SBOM != digestOf("bill") || b.ImageID != digestOf("{}") {
+		b.Provenance != digestOf(string(statement(b.ID))) || b.SBOM == "" || b.ImageID != digestOf("{}") {
 		t.Errorf("got %+v", b)
 	}
 	var lines []string
@@ -53,9 +62,16 @@ func TestUpload(t *testing.T) {
 		t.Error(diff)
 	}
 	said := w.said[0]
-	if said.Source != nil || said.Upload != b.Source.Digest || said.ID != b.ID || said.Builder != "urn:provider" || len(said.Materials) != 1 ||
+	if said.Source != nil || said.Upload != b.Source.Digest || said.ID != b.ID || len(said.Materials) != 1 ||
 		said.Parameters["features[0]"] != "full" || said.Parameters["args[0]"] != "-v" || said.ImageID != b.ImageID || said.SBOM != b.SBOM || said.Finished.Before(said.Started) {
 		t.Errorf("got %+v", said)
+	}
+	// Both travel with the image, and are of the namespace that its pods are of.
+	if w.kept["ns:team "+b.ImageID] != b.ID+" bafy" || len(w.about) != 2 || digestOf(string(w.about[0].Data)) != b.SBOM || !slices.Equal(opened(t, w.about[1].Data), statement(b.ID)) {
+		t.Errorf("got %v, %v", w.kept, w.about)
+	}
+	if s, err := q.Provenance(t.Context(), "team", b.ID); err != nil || !slices.Equal(s, w.about[1].Data) {
+		t.Errorf("got %q, %v", s, err)
 	}
 	var names []string
 	tr := tar.NewReader(bytes.NewReader(w.arts[b.ArtifactID]))
@@ -90,7 +106,7 @@ func TestUpload(t *testing.T) {
 	if raw, err := os.ReadFile(filepath.Join(w.cfg.Dir, b.ID, "log")); err != nil || bytes.Contains(raw, []byte("compiling")) {
 		t.Errorf("the log lies open: %v", err)
 	}
-	if sbom, err := q.SBOM(t.Context(), "team", b.ID); err != nil || string(sbom) != "bill" {
+	if sbom, err := q.SBOM(t.Context(), "team", b.ID); err != nil || digestOf(string(sbom)) != b.SBOM || !bytes.Contains(sbom, []byte("CycloneDX")) || !bytes.Contains(sbom, []byte("pkg:pypi/flask@3.0.0")) {
 		t.Errorf("got %q, %v", sbom, err)
 	}
 	for _, call := range []func() error{
@@ -275,7 +291,7 @@ func TestDeletedArtifact(t *testing.T) {
 	if _, ok, _ := q.Image(t.Context(), "team", b.ArtifactID); ok {
 		t.Error("an image without its artifact")
 	}
-	if s, err := q.Provenance(t.Context(), "team", b.ID); err != nil || string(s) != "signed "+b.ID {
+	if s, err := q.Provenance(t.Context(), "team", b.ID); err != nil || !slices.Equal(opened(t, s), statement(b.ID)) {
 		t.Errorf("got %q, %v", s, err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"apocryph/manifest"
 	"apocryph/manifest/detect"
 	"apocryph/p2p/git"
+	"apocryph/p2p/ipdr"
 	"apocryph/p2p/oci"
 	"apocryph/proto/status"
 	"apocryph/provider"
@@ -74,9 +75,9 @@ type Builder interface {
 	Build(ctx context.Context, j Job) (Made, error)
 }
 
-// Importer seals a plain image and keeps it for owner.
+// Importer seals a plain image and keeps it for owner, with documents about it.
 type Importer interface {
-	Import(ctx context.Context, img *oci.Image, owner provider.InstanceID, report func(done, total int64)) (manifest.Image, []byte, error)
+	ImportReferred(ctx context.Context, img *oci.Image, owner provider.InstanceID, report func(done, total int64), about []ipdr.Referrer) (manifest.Image, []byte, error)
 }
 
 // Keeper gives up what an import kept.
@@ -91,20 +92,21 @@ type Artifacts interface {
 	Delete(ctx context.Context, namespace, id string) error
 }
 
-// Attestor signs what is said of a build.
+// Attestor states how images were built: [provider.Service]. Owner is whose pods may
+// run them.
 type Attestor interface {
-	// Statement returns a DSSE envelope (in-toto, SLSA provenance v1).
-	Statement(ctx context.Context, b provenance.Build) ([]byte, error)
+	// Built signs a statement about a build, has keep put the envelope beside the
+	// image, and measures both.
+	Built(ctx context.Context, owner provider.PublisherID, b provenance.Build, keep func(envelope []byte) (cid string, err error)) ([]byte, error)
+	// DropBuilt forgets what was said of an image; one that a pod of the owner has is
+	// a conflict.
+	DropBuilt(ctx context.Context, owner provider.PublisherID, imageID string) error
+	// SignBuilt signs a statement that Built made, in this process or an earlier one.
+	SignBuilt(statement []byte) ([]byte, error)
 }
 
-// Bill lists what is in an image.
-type Bill interface {
-	// Bill returns a document (SPDX or CycloneDX) of the packages.
-	Bill(ctx context.Context, b provenance.Build, packages []build.Package) ([]byte, error)
-}
-
-// Config is what a queue is made of. All but Sources, Verify, Attestor, Bill, Workers
-// and Logger must be set.
+// Config is what a queue is made of. All but Sources, Verify, Attestor, Workers and
+// Logger must be set.
 type Config struct {
 	Documents Documents
 	// Dir is the queue's own directory, made with mode 0700, on the file system of
@@ -122,11 +124,9 @@ type Config struct {
 	Keeper    Keeper
 	Artifacts Artifacts
 	// Exists reports whether an artifact is still there.
-	Exists   func(ctx context.Context, namespace, id string) (bool, error)
+	Exists func(ctx context.Context, namespace, id string) (bool, error)
+	// Attestor is nil where nothing is said of builds.
 	Attestor Attestor
-	Bill     Bill
-	// ID names this provider as a URI, in provenance.
-	ID string
 	// Workers is how many builds run at once, 2 by default.
 	Workers int
 	Now     func() time.Time

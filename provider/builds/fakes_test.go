@@ -3,6 +3,7 @@ package builds_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"io"
 	"io/fs"
@@ -20,10 +21,12 @@ import (
 	"go.uber.org/goleak"
 
 	"apocryph/attest/commit"
+	"apocryph/attest/dsse"
 	"apocryph/attest/provenance"
 	"apocryph/manifest"
 	"apocryph/manifest/detect"
 	"apocryph/p2p/git"
+	"apocryph/p2p/ipdr"
 	"apocryph/p2p/oci"
 	"apocryph/p2p/source"
 	"apocryph/proto/status"
@@ -99,16 +102,21 @@ type world struct {
 	broken map[string]error
 	order  []string
 	said   []provenance.Build
+	// kept are the build and CID of what is said, by owner and image id; runs is an
+	// image that a pod has; about came with the last image.
+	kept  map[string]string
+	runs  string
+	about []ipdr.Referrer
 }
 
 func newWorld(t *testing.T) *world {
 	w := &world{
-		t: t, docs: &docs{all: map[string][]byte{}}, dir: t.TempDir(), pins: map[provider.InstanceID]int{}, arts: map[string][]byte{},
+		t: t, docs: &docs{all: map[string][]byte{}}, dir: t.TempDir(), pins: map[provider.InstanceID]int{}, arts: map[string][]byte{}, kept: map[string]string{},
 		at: make(chan string), goOn: make(chan struct{}), broken: map[string]error{},
 	}
 	w.cfg = builds.Config{
 		Documents: w.docs, Dir: filepath.Join(w.dir, "builds"), Sources: w, Detect: w.detect, Builder: w, Importer: w, Keeper: w, Artifacts: w,
-		Exists: w.exists, Attestor: w, Bill: w, ID: "urn:provider", Workers: 1, Now: time.Now,
+		Exists: w.exists, Attestor: w, Workers: 1, Now: time.Now,
 	}
 	return w
 }
@@ -186,6 +194,7 @@ func (w *world) Build(ctx context.Context, j builds.Job) (builds.Made, error) {
 	made := builds.Made{
 		Image: &oci.Image{Config: []byte("{}"), Platform: oci.Platform{OS: "linux", Architecture: "amd64"}, Layers: []oci.Layer{layer("base"), layer("app")}},
 		Base:  1, Argv: j.Plan.Argv, Materials: []build.Material{{Name: "base", URI: "oci:base", Digest: map[string]string{"sha256": "00"}}},
+		Packages: []build.Package{{Name: "flask", Version: "3.0.0", PURL: "pkg:pypi/flask@3.0.0"}},
 	}
 	if slices.Contains(j.Args, "binary") {
 		made.Binary = filepath.Join(w.dir, "main")
@@ -196,9 +205,10 @@ func (w *world) Build(ctx context.Context, j builds.Job) (builds.Made, error) {
 	return made, nil
 }
 
-func (w *world) Import(ctx context.Context, img *oci.Image, owner provider.InstanceID, _ func(done, total int64)) (manifest.Image, []byte, error) {
+func (w *world) ImportReferred(ctx context.Context, img *oci.Image, owner provider.InstanceID, _ func(done, total int64), about []ipdr.Referrer) (manifest.Image, []byte, error) {
 	w.mu.Lock()
 	w.pins[owner]++
+	w.about = about
 	w.mu.Unlock()
 	return manifest.Image{CID: "bafy", ImageID: img.ID(), EncryptedDigest: digestOf("sealed"), KeyID: "k"}, []byte("key"), w.step(ctx, "import")
 }
@@ -252,15 +262,40 @@ func (w *world) exists(_ context.Context, _, id string) (bool, error) {
 	return ok, nil
 }
 
-func (w *world) Statement(ctx context.Context, b provenance.Build) ([]byte, error) {
+// statement is what a provider states of a build; it is not one of package provenance.
+func statement(id string) []byte { return []byte("statement " + id) }
+
+func (w *world) Built(ctx context.Context, owner provider.PublisherID, b provenance.Build, keep func([]byte) (string, error)) ([]byte, error) {
+	if err := w.step(ctx, "sign"); err != nil {
+		return nil, err
+	}
+	envelope, err := w.SignBuilt(statement(b.ID))
+	if err != nil {
+		return nil, err
+	}
+	cid, err := keep(envelope)
+	if err != nil {
+		return nil, err
+	}
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.said = append(w.said, b)
-	w.mu.Unlock()
-	return []byte("signed " + b.ID), w.step(ctx, "sign")
+	w.kept[string(owner)+" "+b.ImageID] = b.ID + " " + cid
+	return envelope, nil
 }
 
-func (w *world) Bill(context.Context, provenance.Build, []build.Package) ([]byte, error) {
-	return []byte("bill"), nil
+func (w *world) SignBuilt(statement []byte) ([]byte, error) {
+	return dsse.Seal(dsse.InToto, statement, ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+}
+
+func (w *world) DropBuilt(_ context.Context, owner provider.PublisherID, imageID string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.runs == imageID {
+		return status.New(status.Conflict, "provenance.in_use", "a pod has it")
+	}
+	delete(w.kept, string(owner)+" "+imageID)
+	return nil
 }
 
 // run starts a process; stop kills it: its context ends and nothing is tidied.
@@ -323,12 +358,12 @@ func (c chatty) Build(ctx context.Context, j builds.Job) (builds.Made, error) {
 
 // snapshot is the world as it is, to be gone back to.
 func (w *world) snapshot() func(*testing.T) *world {
-	all, pins, arts := maps.Clone(w.docs.all), maps.Clone(w.pins), maps.Clone(w.arts)
+	all, pins, arts, kept := maps.Clone(w.docs.all), maps.Clone(w.pins), maps.Clone(w.arts), maps.Clone(w.kept)
 	dir := w.t.TempDir()
 	must(w.t, os.CopyFS(dir, os.DirFS(w.dir)))
 	return func(t *testing.T) *world {
 		n := newWorld(t)
-		n.docs.all, n.pins, n.arts, n.dir = all, pins, arts, dir
+		n.docs.all, n.pins, n.arts, n.kept, n.dir = all, pins, arts, kept, dir
 		n.cfg.Dir = filepath.Join(dir, "builds")
 		return n
 	}

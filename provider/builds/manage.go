@@ -137,19 +137,20 @@ func (q *Queue) Log(_ context.Context, namespace, id string) ([]byte, uint64, er
 	return log.told(), j.seq, nil
 }
 
-// Provenance returns the signed statement of a build, a DSSE envelope; one that
-// has none is not_found "build.no_provenance".
+// Provenance returns the statement of a build in a DSSE envelope, signed with the key
+// of this start; one that has none is not_found "build.no_provenance".
 func (q *Queue) Provenance(_ context.Context, namespace, id string) ([]byte, error) {
 	j, err := q.find(namespace, id)
 	if err != nil {
 		return nil, err
 	}
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.image == nil || j.image.Provenance == nil {
+	image := j.image
+	j.mu.Unlock()
+	if image == nil || image.Provenance == nil || q.cfg.Attestor == nil {
 		return nil, status.New(status.NotFound, "build.no_provenance", "build %s has no provenance", id).WithHint("only a build that succeeded has one")
 	}
-	return j.image.Provenance, nil
+	return q.cfg.Attestor.SignBuilt(image.Provenance)
 }
 
 // SBOM returns the bill of materials of a build; one that has none is not_found
@@ -202,6 +203,10 @@ func (q *Queue) sweep(ctx context.Context) error {
 		if there {
 			continue
 		}
+		// Where a pod runs the image, what is said of it stays until the build is forgotten.
+		if err := q.unsay(ctx, j); err != nil && status.CodeOf(err) != status.Conflict {
+			return err
+		}
 		if err := q.cfg.Keeper.Release(ctx, j.owner()); err != nil {
 			return err
 		}
@@ -239,6 +244,9 @@ func (q *Queue) forget(ctx context.Context, j *job, now Build) error {
 		if err := q.cfg.Artifacts.Delete(ctx, j.ns, now.ArtifactID); err != nil && status.CodeOf(err) != status.NotFound {
 			return err
 		}
+	}
+	if err := q.unsay(ctx, j); err != nil {
+		return err
 	}
 	if err := q.cfg.Keeper.Release(ctx, j.owner()); err != nil {
 		return err

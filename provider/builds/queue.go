@@ -22,6 +22,8 @@ type Queue struct {
 	ready chan struct{}
 	// wake has a token when there may be something to do.
 	wake chan struct{}
+	// saying is held while it is decided which image is spoken of.
+	saying sync.Mutex
 
 	mu sync.Mutex // guards what follows
 	// running says that Run runs.

@@ -35,29 +35,13 @@ func (q *Queue) keepMade(ctx context.Context, j *job, in input, plan detect.Plan
 	if err != nil {
 		return err
 	}
-	sealed, key, err := q.cfg.Importer.Import(ctx, made.Image, j.owner(), func(int64, int64) {})
-	if err != nil {
-		return fmt.Errorf("sealing the image: %w", err)
-	}
 	said, err := q.said(j, in, plan, made)
 	if err != nil {
 		return err
 	}
-	if q.cfg.Bill != nil {
-		bill, err := q.cfg.Bill.Bill(ctx, said, made.Packages)
-		if err != nil {
-			return fmt.Errorf("listing what is in the image: %w", err)
-		}
-		if err := seal(q.dir(j.id), "sbom", j.key, bill); err != nil {
-			return err
-		}
-		said.SBOM = digestOf(bill)
-	}
-	var statement []byte
-	if q.cfg.Attestor != nil {
-		if statement, err = q.cfg.Attestor.Statement(ctx, said); err != nil {
-			return fmt.Errorf("signing the provenance: %w", err)
-		}
+	sealed, err := q.sealed(ctx, j, said, made)
+	if err != nil {
+		return err
 	}
 	artifact, err := q.artifact(ctx, j, made)
 	if err != nil {
@@ -66,20 +50,17 @@ func (q *Queue) keepMade(ctx context.Context, j *job, in input, plan detect.Plan
 	q.endLog(j)
 	// The image first: an ended build has one.
 	j.mu.Lock()
-	j.image = &Image{Image: sealed, Key: key, Build: j.id, Provenance: statement}
+	j.image = sealed
 	j.mu.Unlock()
-	err = q.update(ctx, j, func(b *Build) error {
-		b.ArtifactID, b.ImageID, b.SBOM = artifact, said.ImageID, said.SBOM
-		if statement != nil {
-			b.Provenance = digestOf(statement)
+	// Who hears of the end may ask for the image at once.
+	q.know(j)
+	return q.update(ctx, j, func(b *Build) error {
+		b.ArtifactID = artifact
+		if sealed.Provenance != nil {
+			b.Provenance = provenance.Digest(sealed.Provenance).String()
 		}
 		return b.enter(stageDone, said.Finished)
 	})
-	if err != nil {
-		return err
-	}
-	q.know(j)
-	return nil
 }
 
 func digestOf(b []byte) string {
@@ -95,7 +76,7 @@ func (q *Queue) said(j *job, in input, plan detect.Plan, made Made) (provenance.
 		return provenance.Build{}, err
 	}
 	said := provenance.Build{
-		ID: j.id, Builder: q.cfg.ID, Source: in.source, Runtime: j.asked.Runtime, Entry: j.asked.Entry, Argv: now.Argv, Parameters: map[string]string{},
+		ID: j.id, Source: in.source, Runtime: j.asked.Runtime, Entry: j.asked.Entry, Argv: now.Argv, Parameters: map[string]string{},
 		ImageID: made.Image.ID(), Image: digestOf(man), Started: *now.Started, Finished: q.cfg.Now().UTC().Truncate(time.Second),
 	}
 	if said.Runtime == "" {

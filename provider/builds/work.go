@@ -162,14 +162,20 @@ func (q *Queue) discard(ctx context.Context, j *job) {
 		q.cfg.Logger.Warn("releasing the image of a build", "build", j.id, "err", err)
 	}
 	j.mu.Lock()
-	id := j.now.ArtifactID
+	id, image := j.now.ArtifactID, j.now.ImageID
 	j.image = nil
 	j.mu.Unlock()
-	if id == "" {
+	// A pod may have the same image of an earlier build: then the word for it stays.
+	if err := q.unsay(ctx, j); err != nil && status.CodeOf(err) != status.Conflict {
+		q.cfg.Logger.Warn("forgetting the provenance of a build", "build", j.id, "err", err)
+	}
+	if id == "" && image == "" {
 		return
 	}
-	if err := q.cfg.Artifacts.Delete(ctx, j.ns, id); err != nil && status.CodeOf(err) != status.NotFound {
-		q.cfg.Logger.Warn("removing the artifact of a build", "build", j.id, "err", err)
+	if id != "" {
+		if err := q.cfg.Artifacts.Delete(ctx, j.ns, id); err != nil && status.CodeOf(err) != status.NotFound {
+			q.cfg.Logger.Warn("removing the artifact of a build", "build", j.id, "err", err)
+		}
 	}
 	err := q.update(ctx, j, func(b *Build) error {
 		b.ArtifactID, b.ImageID, b.Provenance, b.SBOM = "", "", "", ""

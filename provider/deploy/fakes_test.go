@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"apocryph/manifest"
+	"apocryph/p2p/ipdr"
 	"apocryph/p2p/oci"
 	"apocryph/p2p/source"
 	"apocryph/proto/status"
@@ -284,6 +285,10 @@ func (w *workshop) Import(_ context.Context, _ *oci.Image, owner provider.Instan
 	w.kept[owner] = true
 	report(1, 2)
 	return manifest.Image{CID: "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", EncryptedDigest: imageID, ImageID: imageID, KeyID: "0123456789abcdef0123456789abcdef"}, []byte("key"), nil
+}
+
+func (w *workshop) ImportReferred(ctx context.Context, img *oci.Image, owner provider.InstanceID, report func(done, total int64), _ []ipdr.Referrer) (manifest.Image, []byte, error) {
+	return w.Import(ctx, img, owner, report)
 }
 
 func (w *workshop) Release(_ context.Context, owner provider.InstanceID) error {

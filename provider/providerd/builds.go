@@ -25,7 +25,7 @@ import (
 
 // builds assembles the queue of builds from source. Plain is the directory of what
 // is not sealed yet.
-func (n *Node) builds(ctx context.Context, st *lifecycle.Stack, o parts, plain string, builder *build.Builder, importer *images.Importer, kept *images.Images, store *artifacts.Store) (*builds.Queue, error) {
+func (n *Node) builds(ctx context.Context, st *lifecycle.Stack, o parts, plain string, builder *build.Builder, importer *images.Importer, kept *images.Images, store *artifacts.Store, says builds.Attestor) (*builds.Queue, error) {
 	scratch := filepath.Join(plain, "git")
 	if err := os.MkdirAll(scratch, 0o700); err != nil {
 		return nil, fmt.Errorf("making room for repositories: %w", err)
@@ -50,7 +50,7 @@ func (n *Node) builds(ctx context.Context, st *lifecycle.Stack, o parts, plain s
 			}
 			return err == nil, err
 		},
-		Now: n.set.Now, Logger: n.log,
+		Attestor: says, Now: n.set.Now, Logger: n.log,
 	})
 	if err != nil {
 		return nil, err

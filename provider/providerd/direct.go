@@ -67,7 +67,7 @@ func (n *Node) direct(ctx context.Context, st *lifecycle.Stack, o parts, blocks 
 	if err := st.Start(ctx, "artifacts", kept.Ready(), kept.Run); err != nil {
 		return nil, err
 	}
-	queue, err := n.builds(ctx, st, o, plain, builder, importer, images.New(blocks), kept)
+	queue, err := n.builds(ctx, st, o, plain, builder, importer, images.New(blocks), kept, svc)
 	if err != nil {
 		return nil, err
 	}
