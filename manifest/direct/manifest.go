@@ -42,7 +42,7 @@ type Manifest struct {
 	// Name is the app's, a DNS label of at most 40 characters. It is empty in what
 	// [ParseDeployment] returns, whose app is in the URL; see [Manifest.SetName].
 	Name string
-	// Namespace is a DNS label, and empty like Name.
+	// Namespace is as [IsNamespace] says, and empty like Name.
 	Namespace string
 	// Environment is a DNS label.
 	Environment string
@@ -92,7 +92,7 @@ func ProcessTypes() []string { return []string{"tish", "docker"} }
 // is invalid_argument, manifest.invalid.
 func (m *Manifest) SetName(namespace, name string) error {
 	var r reader
-	r.label(place0("/namespace"), namespace, maxNamespace)
+	r.namespace(place0("/namespace"), namespace)
 	r.label(place0("/name"), name, maxName)
 	r.environment(place0("/environment"), name, m.Environment)
 	if err := r.err("manifest.invalid", "the deployment"); err != nil {

@@ -18,7 +18,7 @@ func TestSetName(t *testing.T) {
 	}
 	for _, tt := range []struct{ namespace, name, want string }{
 		{"team-a", "Shop", `line 1: /name: got "Shop", want a DNS label in lower case of at most 40 characters`},
-		{"", "shop", `line 1: /namespace: got "", want a DNS label in lower case of at most 63 characters`},
+		{"", "shop", `line 1: /namespace: got "", want DNS labels in lower case with dots between them, such as shop or shop.main, at most 63 characters in all`},
 		{"team-a", strings.Repeat("a", 28), `line 1: /environment: got "development", want at most 40 characters together with the app's name and --`},
 	} {
 		err := m.SetName(tt.namespace, tt.name)

@@ -75,7 +75,7 @@ func (d *document) manifest(r *reader, defaults Defaults) (*Manifest, error) {
 	if m.Namespace == "" && !given(d.Namespace) {
 		r.refuse(place0("/namespace"), "nothing", "the namespace that the app goes to")
 	} else if m.Namespace != "" {
-		r.label(at(d.Namespace, "/namespace"), m.Namespace, maxNamespace)
+		r.namespace(at(d.Namespace, "/namespace"), m.Namespace)
 	}
 	if r.label(at(d.Environment, "/environment"), m.Environment, maxName); labelPattern.MatchString(m.Name) {
 		r.environment(at(d.Environment, "/environment"), m.Name, m.Environment)

@@ -18,10 +18,9 @@ const (
 	// maxFaults is what a peer may send, see status.FromPeer.
 	maxFaults = 64
 
-	// maxName is that of a manifest. maxNamespace is a DNS label's.
-	maxName      = 40
-	maxNamespace = 63
-	maxPath      = 1024
+	// maxName is that of a manifest.
+	maxName = 40
+	maxPath = 1024
 
 	// maxLabels and the two below bound what is stored with each deployment.
 	maxLabels     = 64

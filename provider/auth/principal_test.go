@@ -18,7 +18,7 @@ func TestParseScope(t *testing.T) {
 	for text, ok := range map[string]bool{
 		"operator": true, "deploy:a": true, "read:team-a": true, "deploy:*": true, "read:*": true, "read:" + long: true, "read:0": true,
 		"": false, "deploy": false, "deploy:": false, ":a": false, "operator:": false, "operator:*": false, "operator:a": false, "Operator": false,
-		"deploy:A": false, "deploy:-a": false, "deploy:a-": false, "deploy:a.b": false, "deploy:a b": false, "deploy: a": false, " deploy:a": false,
+		"deploy:A": false, "deploy:-a": false, "deploy:a-": false, "deploy:a.b": true, "read:a.b-c.d": true, "deploy:a..b": false, "deploy:.a": false, "deploy:a.": false, "deploy:a.-b": false, "deploy:a.*": false, "deploy:a b": false, "deploy: a": false, " deploy:a": false,
 		"deploy:a:b": false, "deploy:**": false, "deploy:a*": false, "write:a": false, "read:" + long + "a": false, "deploy:ä": false, "read:a\n": false,
 	} {
 		s, err := auth.ParseScope(text)
@@ -59,6 +59,9 @@ func TestMay(t *testing.T) {
 		{"read:a", "b", read, false},
 		{"deploy:a", "aa", read, false},
 		{"deploy:aa", "a", read, false},
+		{"deploy:a", "a.b", read, false},
+		{"deploy:a.b", "a", read, false},
+		{"deploy:a.b", "a.b", deploy, true},
 		{"deploy:a", "*", deploy, false},
 		{"deploy:*", "", deploy, false},
 		{"deploy:*", "a", operate, false},

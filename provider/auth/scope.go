@@ -24,16 +24,18 @@ const (
 const Everywhere = "*"
 
 const (
-	// maxNamespace is the length of a DNS label (RFC 1035, 2.3.4), in bytes.
+	// maxNamespace is the length of a DNS label (RFC 1035, 2.3.4), in bytes: a
+	// namespace is a part of one, with hyphens for its dots.
 	maxNamespace = 63
 	// maxScopes bounds the scopes of one principal, so that a check stays cheap.
 	maxScopes = 64
-	wantScope = `"deploy:NAMESPACE", "read:NAMESPACE" or "operator"; NAMESPACE is a DNS label in lower case, or * for all`
+	wantScope = `"deploy:NAMESPACE", "read:NAMESPACE" or "operator"; NAMESPACE is DNS labels in lower case, with dots between them, or * for all`
 )
 
 // Scope is the right to one action in one namespace, or in all of them.
 type Scope struct {
-	// Namespace is a DNS label in lower case of at most 63 bytes, or [Everywhere].
+	// Namespace is one or more DNS labels in lower case with dots between them, of at
+	// most 63 bytes in all, or [Everywhere].
 	Namespace string
 	Action    Action
 }
@@ -78,7 +80,7 @@ func (s Scope) valid() bool {
 	case ActionOperate:
 		return s.Namespace == Everywhere
 	case ActionRead, ActionDeploy:
-		return s.Namespace == Everywhere || isLabel(s.Namespace)
+		return s.Namespace == Everywhere || isNamespace(s.Namespace)
 	}
 	return false
 }
@@ -107,12 +109,18 @@ func normal(scopes []Scope) []Scope {
 	return slices.Compact(scopes)
 }
 
-// isLabel reports whether s is a DNS label in lower case (RFC 1123, 2.1).
-func isLabel(s string) bool {
-	if s == "" || len(s) > maxNamespace || s[0] == '-' || s[len(s)-1] == '-' {
+// isNamespace reports whether s is DNS labels in lower case (RFC 1123, 2.1) with
+// dots between them.
+func isNamespace(s string) bool {
+	if len(s) > maxNamespace {
 		return false
 	}
-	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || label[0] == '-' || label[len(label)-1] == '-' || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // quote shows what a caller sent, in printable characters and bounded.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"apocryph/manifest/direct"
 	"apocryph/proto/status"
 )
 
@@ -30,15 +31,16 @@ var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 var notHost = regexp.MustCompile(`[^a-z0-9-]+`)
 
-// subdomain is the host label of an app.
+// subdomain is the host label of an app. A namespace's dots are hyphens in it, so that
+// one certificate is for all; who comes second with the same label is refused.
 func subdomain(name, namespace string) string {
 	return strings.Trim(notHost.ReplaceAllString(strings.ToLower(name+"-"+namespace), "-"), "-")
 }
 
 func (a App) faults() []status.Fault {
 	var out []status.Fault
-	if !label.MatchString(a.Namespace) {
-		out = append(out, status.Fault{Field: "/namespace", Got: a.Namespace, Want: "a DNS label: lower case letters, digits and hyphens, at most 63"})
+	if !direct.IsNamespace(a.Namespace) {
+		out = append(out, status.Fault{Field: "/namespace", Got: clip(a.Namespace), Want: direct.WantNamespace})
 	}
 	if !label.MatchString(a.Name) || strings.Contains(a.Name, "--") {
 		out = append(out, status.Fault{Field: "/name", Got: a.Name, Want: "a DNS label without two hyphens in a row"})

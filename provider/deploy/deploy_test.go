@@ -383,6 +383,16 @@ func TestApps(t *testing.T) {
 	must(t, err)
 	_, err = o.CreateApp(t.Context(), deploy.App{Namespace: "team", Name: "x-web"})
 	refused(t, err, status.Conflict, "app.exists") // the same subdomain by another split
+	dotted, err := o.CreateApp(t.Context(), deploy.App{Namespace: "x.main", Name: "web"})
+	must(t, err)
+	if dotted.Subdomain != "web-x-main" || dotted.Namespace != "x.main" {
+		t.Errorf("got %+v", dotted)
+	}
+	_, err = o.CreateApp(t.Context(), deploy.App{Namespace: "x-main", Name: "web"})
+	refused(t, err, status.Conflict, "app.exists")
+	_, err = o.AppByName(t.Context(), "x-main", "web")
+	refused(t, err, status.NotFound, "app.unknown")
+	must(t, o.DeleteApp(t.Context(), "x.main", dotted.ID))
 	_, err = o.CreateApp(t.Context(), deploy.App{Namespace: "T", Name: "a--b", Labels: map[string]string{"": ""}, Env: map[string]string{"A=": ""}})
 	refused(t, err, status.InvalidArgument, "app.invalid")
 	if got := status.Public(err).Faults; len(got) != 4 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"apocryph/manifest/direct"
 	"apocryph/proto/status"
 	"apocryph/provider/auth"
 )
@@ -111,7 +112,7 @@ func (c *call) place(named string) (string, error) {
 		return "", c.severalNamespaces()
 	}
 	if _, err := auth.ParseScope("read:" + ns); err != nil || ns == everywhere {
-		return "", status.Invalid("api.namespace", "namespace", []status.Fault{{Field: "namespace", Got: brief(ns), Want: "a DNS label in lower case, at most 63 bytes"}})
+		return "", status.Invalid("api.namespace", "namespace", []status.Fault{{Field: "namespace", Got: brief(ns), Want: direct.WantNamespace}})
 	}
 	return ns, c.caller.May(ns, auth.ActionDeploy)
 }
@@ -120,7 +121,7 @@ func (c *call) place(named string) (string, error) {
 func (c *call) listed() (string, error) {
 	if ns := c.r.URL.Query().Get("namespace"); ns != "" {
 		if _, err := auth.ParseScope("read:" + ns); err != nil || ns == everywhere {
-			return "", status.Invalid("api.namespace", "namespace", []status.Fault{{Field: "namespace", Got: brief(ns), Want: "a DNS label in lower case, at most 63 bytes"}})
+			return "", status.Invalid("api.namespace", "namespace", []status.Fault{{Field: "namespace", Got: brief(ns), Want: direct.WantNamespace}})
 		}
 		return ns, c.caller.May(ns, auth.ActionRead)
 	}

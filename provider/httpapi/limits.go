@@ -31,8 +31,6 @@ const (
 	pageSize        = 20
 	// maxPage bounds a page's number, against numbers that do not fit a position.
 	maxPage = 1 << 20
-	// labelPattern is that of a namespace (RFC 1123, 2.1).
-	labelPattern = `^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
 	// maxWait is how long a call may ask to wait for a deployment.
 	maxWait     = 300 * time.Second
 	defaultWait = 30 * time.Second

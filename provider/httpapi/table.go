@@ -4,17 +4,18 @@ import (
 	"net/http"
 	"slices"
 
+	"apocryph/manifest/direct"
 	"apocryph/provider/deploy"
 )
 
 var (
-	namespaceParam = param{in: "query", name: "namespace", kind: "string", length: 63, pattern: labelPattern, text: "The namespace; by default every one that the caller may read, or the one that its token has."}
+	namespaceParam = param{in: "query", name: "namespace", kind: "string", length: direct.MaxNamespace, pattern: direct.NamespacePattern, text: "The namespace; by default every one that the caller may read, or the one that its token has."}
 	pageParams     = []param{
 		{in: "query", name: "page", kind: "integer", most: maxPage, text: "Counts from 1."},
 		{in: "query", name: "page_size", kind: "integer", most: maxPageSize, text: "From 1 to 100."},
 		{in: "query", name: "sort_order", kind: "string", choice: []string{"asc", "desc"}},
 	}
-	homeParam   = param{in: "query", name: "namespace", kind: "string", length: 63, pattern: labelPattern, text: "Where it goes, if the body does not say; by default the namespace of the token, which must be said where its scopes have several."}
+	homeParam   = param{in: "query", name: "namespace", kind: "string", length: direct.MaxNamespace, pattern: direct.NamespacePattern, text: "Where it goes, if the body does not say; by default the namespace of the token, which must be said where its scopes have several."}
 	labelParam  = param{in: "query", name: "label", kind: "string", text: "NAME=VALUE, at most 8 times: only what has all these labels."}
 	ifMatch     = param{in: "header", name: "If-Match", kind: "string", text: "An entity tag: another version is refused with 412."}
 	prefer      = param{in: "header", name: "Prefer", kind: "string", text: "RFC 7240: respond-async answers 202 at once, wait=SECONDS bounds the wait."}
