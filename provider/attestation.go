@@ -110,20 +110,38 @@ func (l *ledger) add(digest [32]byte, i *issued, now time.Time) error {
 func (l *ledger) use(digest [32]byte, publisher PublisherID, requestID [16]byte, now time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i, ok := l.byDigest[digest]
-	switch {
-	case !ok || i.publisher != publisher || !now.Before(i.expires):
-		// One answer for unknown, foreign and expired: it tells nobody whose claims exist.
-		return status.New(status.Untrusted, "provision.attestation", "claims_digest names no unexpired attestation of this provider for this publisher").
-			WithHint("attest the provider again and repeat the request")
-	case i.purpose != attest.PurposeProvision:
-		return status.New(status.Untrusted, "provision.purpose", "the attestation was made for another purpose than provision")
-	case i.spent, i.usedBy != nil && *i.usedBy != requestID:
+	i, err := l.find(digest, publisher, now)
+	if err != nil {
+		return err
+	}
+	if i.spent || i.usedBy != nil && *i.usedBy != requestID {
 		return status.New(status.Conflict, "provision.attestation_used", "the attestation was used by another request").
 			WithHint("attest the provider again and repeat the request")
 	}
 	i.usedBy = &requestID
 	return nil
+}
+
+// known finds out whether an attestation could still be used.
+func (l *ledger) known(digest [32]byte, publisher PublisherID, now time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := l.find(digest, publisher, now)
+	return err
+}
+
+// find finds what a publisher may use. The caller holds l.mu.
+func (l *ledger) find(digest [32]byte, publisher PublisherID, now time.Time) (*issued, error) {
+	i, ok := l.byDigest[digest]
+	switch {
+	case !ok || i.publisher != publisher || !now.Before(i.expires):
+		// One answer for unknown, foreign and expired: it tells nobody whose claims exist.
+		return nil, status.New(status.Untrusted, "provision.attestation", "claims_digest names no unexpired attestation of this provider for this publisher").
+			WithHint("attest the provider again and repeat the request")
+	case i.purpose != attest.PurposeProvision:
+		return nil, status.New(status.Untrusted, "provision.purpose", "the attestation was made for another purpose than provision")
+	}
+	return i, nil
 }
 
 // shown is how many entries the log had that was shown with an attestation.

@@ -55,12 +55,13 @@ func (s *Service) choose(ctx context.Context, req DeployRequest) ([]*choice, err
 	if t == nil {
 		return s.cheapest(ctx, req, needs)
 	}
-	needs.Reserve = !req.dry
+	// A build may take longer than resources are held.
+	needs.Reserve = !req.dry && req.Source == nil
 	a, err := s.appraised(ctx, *t, req, &needs)
 	if err != nil {
 		return nil, err
 	}
-	return []*choice{{attested: a, current: current, reserved: !req.dry}}, nil
+	return []*choice{{attested: a, current: current, reserved: needs.Reserve}}, nil
 }
 
 // needsOf are the needs of an app that may take the place of its old revision.

@@ -39,6 +39,9 @@ type DeployRequest struct {
 	Payment                     offer.Payment
 	// Platform is what images are chosen for, "linux/amd64".
 	Platform string
+	// Source is what the provider builds, for the containers whose image is [BuildRef];
+	// nil where it builds nothing.
+	Source *Source
 	// Report is called for each step, from one goroutine at a time.
 	Report func(Event)
 	// dry is set where nothing is to be held for the app.
@@ -52,6 +55,8 @@ type Deployed struct {
 	ManifestDigest manifest.Digest
 	PricePerHour   string
 	Asset          string
+	// Built is nil where the provider built nothing.
+	Built *BuiltFrom
 }
 
 // Deploy does the main job: it seals the images while it finds and attests a
@@ -59,6 +64,9 @@ type Deployed struct {
 // when the app answers. Deploying a name again updates it.
 func (s *Service) Deploy(ctx context.Context, req DeployRequest) (*Deployed, error) {
 	req.Report = serial(req.Report)
+	if err := req.checkSource(); err != nil {
+		return nil, err
+	}
 	if err := s.CheckPolicy(ctx, req.Manifest.Name, req.given()); err != nil {
 		return nil, err
 	}
@@ -123,6 +131,9 @@ func (s *Service) pin(ctx context.Context, req DeployRequest, sealed []*SealedIm
 	m.Containers = append([]manifest.Container(nil), req.Manifest.Containers...)
 	keys := map[string][]byte{}
 	for i, img := range sealed {
+		if img == nil {
+			continue // the provider makes it
+		}
 		name := m.Containers[i].Name
 		cid, err := s.cfg.Content.Publish(ctx, img, func(done, total int64) {
 			req.Report(Event{Event: "publish", Image: name, Done: done, Total: total})
@@ -137,14 +148,21 @@ func (s *Service) pin(ctx context.Context, req DeployRequest, sealed []*SealedIm
 		}
 		req.Report(Event{Event: "publish", Image: name, Final: true, Text: cid})
 	}
-	b, err := manifest.Marshal(&m)
-	if err != nil {
-		return nil, err
+	p := &pinned{
+		manifest: &m,
+		order:    Order{Keys: keys, Secrets: secrets, Policy: req.PolicyFile, Payment: req.Payment, PublisherPeer: s.cfg.Peer},
 	}
-	return &pinned{
-		manifest: &m, digest: manifest.DigestOf(b),
-		order: Order{Manifest: b, Keys: keys, Secrets: secrets, Policy: req.PolicyFile, Payment: req.Payment, PublisherPeer: s.cfg.Peer},
-	}, nil
+	if req.Source != nil {
+		return p, nil
+	}
+	return p, p.encode()
+}
+
+// encode writes the manifest, once all its images are known.
+func (p *pinned) encode() error {
+	b, err := manifest.Marshal(p.manifest)
+	p.order.Manifest, p.digest = b, manifest.DigestOf(b)
+	return err
 }
 
 // sealImages resolves and encrypts the image of every container. Containers
@@ -155,6 +173,9 @@ func (s *Service) sealImages(ctx context.Context, req DeployRequest) ([]*SealedI
 	for i, c := range req.Manifest.Containers {
 		if have, ok := byRef[c.Image.Ref]; ok {
 			out[i] = have
+			continue
+		}
+		if req.builds(c) {
 			continue
 		}
 		img, err := s.cfg.Resolver.Resolve(ctx, c.Image.Ref, req.Dir, req.Platform)
@@ -175,7 +196,22 @@ func (s *Service) sealImages(ctx context.Context, req DeployRequest) ([]*SealedI
 }
 
 // deployTo provisions at one provider.
-func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p *pinned, sealed []*SealedImage) (*Deployed, error) {
+func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p *pinned, sealed []*SealedImage) (_ *Deployed, err error) {
+	var built *made
+	sent := false
+	if req.Source != nil {
+		if built, err = s.build(ctx, req, c); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil && !sent {
+				s.dropBuild(ctx, c.attested.Provider.ID, built.said.ID)
+			}
+		}()
+		if p, err = p.with(req, built); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.renew(ctx, req, c); err != nil {
 		return nil, err
 	}
@@ -189,6 +225,9 @@ func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p 
 		return nil, err
 	}
 	for _, img := range sealed {
+		if img == nil {
+			continue
+		}
 		if err := s.cfg.Content.Grant(ctx, img.Image.CID, to.ID); err != nil {
 			return nil, fmt.Errorf("granting %s to the provider: %w", img.Image.CID, err)
 		}
@@ -199,7 +238,8 @@ func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p 
 	if err := s.UsePolicy(ctx, req.Manifest.Name, req.given()); err != nil {
 		return nil, err
 	}
-	app := s.appOf(p, c, sealed)
+	app := s.appOf(p, c, sealed, built)
+	sent = true
 	got, err := s.provision(ctx, req, c, op, order, &app)
 	if err != nil {
 		return nil, err
@@ -208,8 +248,15 @@ func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p 
 		return nil, status.New(status.Untrusted, "provision.digest", "the provider runs another manifest than the one sent")
 	}
 	app.Receipt = got.Receipt
-	if app.ReceiptKey, _, err = s.checkReceipt(ctx, req.Policy, c.attested, p.runs(), got, revision); err != nil {
+	key, signed, err := s.checkReceipt(ctx, req.Policy, c.attested, p.runs(), got, revision)
+	if err != nil {
 		return nil, err
+	}
+	app.ReceiptKey = key
+	if built != nil {
+		if err := built.named(signed.Provenance); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.checkRelease(ctx, req, c.attested, app.Name, p.digest, got); err != nil {
 		return nil, err
@@ -223,7 +270,7 @@ func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p 
 	if err := s.awaitAnswer(ctx, got.Endpoints, c.attested.Result.Claims.IngressTLSKey, req.Report); err != nil {
 		return nil, err
 	}
-	return &Deployed{App: app, Verdict: c.attested.Verdict, ManifestDigest: p.digest, PricePerHour: price.TotalPerHour, Asset: price.Asset}, nil
+	return &Deployed{App: app, Verdict: c.attested.Verdict, ManifestDigest: p.digest, PricePerHour: price.TotalPerHour, Asset: price.Asset, Built: built.from()}, nil
 }
 
 // provision seals the order to the attested key, sends it and follows it.
@@ -323,7 +370,7 @@ func (s *Service) operation(ctx context.Context, at ProviderID, name string) (Op
 	return Create, 0, nil
 }
 
-func (s *Service) appOf(p *pinned, c *choice, sealed []*SealedImage) App {
+func (s *Service) appOf(p *pinned, c *choice, sealed []*SealedImage, built *made) App {
 	now := s.cfg.Now()
 	app := App{
 		Name: p.manifest.Name, Provider: c.attested.Provider, ManifestDigest: p.digest.String(),
@@ -333,11 +380,13 @@ func (s *Service) appOf(p *pinned, c *choice, sealed []*SealedImage) App {
 		app.PodID, app.Revision, app.Created = c.current.PodID, c.current.Revision, c.current.Created
 		app.Past = c.current.remembered()
 	}
-	for i, img := range sealed {
-		app.Images = append(app.Images, AppImage{
-			Container: p.manifest.Containers[i].Name, CID: img.Image.CID, ImageID: img.Image.ImageID,
-			EncryptedDigest: img.Image.EncryptedDigest, KeyID: img.Image.KeyID,
-		})
+	for i, container := range p.manifest.Containers {
+		img := container.Image
+		image := AppImage{Container: container.Name, CID: img.CID, ImageID: img.ImageID, EncryptedDigest: img.EncryptedDigest, KeyID: img.KeyID}
+		if from := built.from(); from != nil && sealed[i] == nil {
+			image.Repository, image.Commit, image.Tree, image.Statement = from.Repository, from.Commit, from.Tree, from.Statement
+		}
+		app.Images = append(app.Images, image)
 	}
 	return app
 }

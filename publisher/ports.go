@@ -254,7 +254,12 @@ type App struct {
 }
 
 // AppImage is one container's image as deployed.
-type AppImage struct{ Container, CID, ImageID, EncryptedDigest, KeyID string }
+type AppImage struct {
+	Container, CID, ImageID, EncryptedDigest, KeyID string
+	// Repository, Commit and Statement are of an image that the provider built: which
+	// commit, and the digest of what its attested key said of it, as verified.
+	Repository, Commit, Tree, Statement string
+}
 
 // Pending is a provision whose answer never came.
 type Pending struct {

@@ -16,6 +16,7 @@ type Config struct {
 	Finder     Finder
 	Connection Connection
 	Providers  Providers
+	Builds     Builds
 	Codec      OrderCodec
 	Pods       Pods
 	Revisions  Revisions

@@ -2328,6 +2328,8 @@ type PodRequest struct {
 	//	*PodRequest_Delete
 	//	*PodRequest_History
 	//	*PodRequest_Rollback
+	//	*PodRequest_Build
+	//	*PodRequest_DropBuild
 	Call          isPodRequest_Call `protobuf_oneof:"call"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2424,6 +2426,24 @@ func (x *PodRequest) GetRollback() *RollbackPod {
 	return nil
 }
 
+func (x *PodRequest) GetBuild() *BuildImage {
+	if x != nil {
+		if x, ok := x.Call.(*PodRequest_Build); ok {
+			return x.Build
+		}
+	}
+	return nil
+}
+
+func (x *PodRequest) GetDropBuild() *DropBuild {
+	if x != nil {
+		if x, ok := x.Call.(*PodRequest_DropBuild); ok {
+			return x.DropBuild
+		}
+	}
+	return nil
+}
+
 type isPodRequest_Call interface {
 	isPodRequest_Call()
 }
@@ -2452,6 +2472,14 @@ type PodRequest_Rollback struct {
 	Rollback *RollbackPod `protobuf:"bytes,6,opt,name=rollback,proto3,oneof"`
 }
 
+type PodRequest_Build struct {
+	Build *BuildImage `protobuf:"bytes,7,opt,name=build,proto3,oneof"`
+}
+
+type PodRequest_DropBuild struct {
+	DropBuild *DropBuild `protobuf:"bytes,8,opt,name=drop_build,json=dropBuild,proto3,oneof"`
+}
+
 func (*PodRequest_List) isPodRequest_Call() {}
 
 func (*PodRequest_Status) isPodRequest_Call() {}
@@ -2463,6 +2491,10 @@ func (*PodRequest_Delete) isPodRequest_Call() {}
 func (*PodRequest_History) isPodRequest_Call() {}
 
 func (*PodRequest_Rollback) isPodRequest_Call() {}
+
+func (*PodRequest_Build) isPodRequest_Call() {}
+
+func (*PodRequest_DropBuild) isPodRequest_Call() {}
 
 type ListPods struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2792,6 +2824,160 @@ func (x *RollbackPod) GetExpectedRevision() uint64 {
 	return 0
 }
 
+// BuildImage has the provider fetch a commit and make an image of it.
+type BuildImage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// request_id is 16 random bytes; repeating one follows the same build.
+	RequestId []byte `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// claims_digest names the attestation whose key is to sign the statement.
+	ClaimsDigest []byte `protobuf:"bytes,2,opt,name=claims_digest,json=claimsDigest,proto3" json:"claims_digest,omitempty"`
+	// source is a slug, such as "gh:owner/repo#main".
+	Source string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	// branch is the one that the commit must be reachable from; empty is the
+	// source's ref where that is a branch or a tag, else the repository's default.
+	Branch string `protobuf:"bytes,4,opt,name=branch,proto3" json:"branch,omitempty"`
+	// path is the directory that is built; empty is all of the tree.
+	Path string `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`
+	// runtime and entry are found out where they are empty.
+	Runtime string `protobuf:"bytes,6,opt,name=runtime,proto3" json:"runtime,omitempty"`
+	Entry   string `protobuf:"bytes,7,opt,name=entry,proto3" json:"entry,omitempty"`
+	// port is where the app listens; 0 is the runtime's own.
+	Port          uint32 `protobuf:"varint,8,opt,name=port,proto3" json:"port,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BuildImage) Reset() {
+	*x = BuildImage{}
+	mi := &file_pod_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BuildImage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BuildImage) ProtoMessage() {}
+
+func (x *BuildImage) ProtoReflect() protoreflect.Message {
+	mi := &file_pod_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BuildImage.ProtoReflect.Descriptor instead.
+func (*BuildImage) Descriptor() ([]byte, []int) {
+	return file_pod_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *BuildImage) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
+func (x *BuildImage) GetClaimsDigest() []byte {
+	if x != nil {
+		return x.ClaimsDigest
+	}
+	return nil
+}
+
+func (x *BuildImage) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *BuildImage) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
+}
+
+func (x *BuildImage) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *BuildImage) GetRuntime() string {
+	if x != nil {
+		return x.Runtime
+	}
+	return ""
+}
+
+func (x *BuildImage) GetEntry() string {
+	if x != nil {
+		return x.Entry
+	}
+	return ""
+}
+
+func (x *BuildImage) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+// DropBuild gives up a build, or what one made.
+type DropBuild struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropBuild) Reset() {
+	*x = DropBuild{}
+	mi := &file_pod_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropBuild) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropBuild) ProtoMessage() {}
+
+func (x *DropBuild) ProtoReflect() protoreflect.Message {
+	mi := &file_pod_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropBuild.ProtoReflect.Descriptor instead.
+func (*DropBuild) Descriptor() ([]byte, []int) {
+	return file_pod_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *DropBuild) GetBuildId() string {
+	if x != nil {
+		return x.BuildId
+	}
+	return ""
+}
+
 type PodResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Body:
@@ -2806,7 +2992,7 @@ type PodResponse struct {
 
 func (x *PodResponse) Reset() {
 	*x = PodResponse{}
-	mi := &file_pod_proto_msgTypes[34]
+	mi := &file_pod_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2818,7 +3004,7 @@ func (x *PodResponse) String() string {
 func (*PodResponse) ProtoMessage() {}
 
 func (x *PodResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[34]
+	mi := &file_pod_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2831,7 +3017,7 @@ func (x *PodResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodResponse.ProtoReflect.Descriptor instead.
 func (*PodResponse) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{34}
+	return file_pod_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PodResponse) GetBody() isPodResponse_Body {
@@ -2890,19 +3076,20 @@ func (*PodResponse_Result) isPodResponse_Body() {}
 
 func (*PodResponse_Error) isPodResponse_Body() {}
 
-// PodEvent has one of the two.
+// PodEvent has one of them.
 type PodEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Line  *LogLine               `protobuf:"bytes,1,opt,name=line,proto3" json:"line,omitempty"`
 	// progress is that of a rollback.
 	Progress      *ProvisionEvent `protobuf:"bytes,2,opt,name=progress,proto3" json:"progress,omitempty"`
+	Build         *BuildEvent     `protobuf:"bytes,3,opt,name=build,proto3" json:"build,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PodEvent) Reset() {
 	*x = PodEvent{}
-	mi := &file_pod_proto_msgTypes[35]
+	mi := &file_pod_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2914,7 +3101,7 @@ func (x *PodEvent) String() string {
 func (*PodEvent) ProtoMessage() {}
 
 func (x *PodEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[35]
+	mi := &file_pod_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2927,7 +3114,7 @@ func (x *PodEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodEvent.ProtoReflect.Descriptor instead.
 func (*PodEvent) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{35}
+	return file_pod_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PodEvent) GetLine() *LogLine {
@@ -2942,6 +3129,84 @@ func (x *PodEvent) GetProgress() *ProvisionEvent {
 		return x.Progress
 	}
 	return nil
+}
+
+func (x *PodEvent) GetBuild() *BuildEvent {
+	if x != nil {
+		return x.Build
+	}
+	return nil
+}
+
+// BuildEvent is how far a build is, or a line of its log.
+type BuildEvent struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	// stage is "queued", "fetching", "detecting", "compiling", "sealing" or "done".
+	Stage   string `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
+	Percent uint32 `protobuf:"varint,3,opt,name=percent,proto3" json:"percent,omitempty"`
+	// line is one line that the build wrote; stage is empty then.
+	Line          string `protobuf:"bytes,4,opt,name=line,proto3" json:"line,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BuildEvent) Reset() {
+	*x = BuildEvent{}
+	mi := &file_pod_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BuildEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BuildEvent) ProtoMessage() {}
+
+func (x *BuildEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_pod_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BuildEvent.ProtoReflect.Descriptor instead.
+func (*BuildEvent) Descriptor() ([]byte, []int) {
+	return file_pod_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *BuildEvent) GetBuildId() string {
+	if x != nil {
+		return x.BuildId
+	}
+	return ""
+}
+
+func (x *BuildEvent) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *BuildEvent) GetPercent() uint32 {
+	if x != nil {
+		return x.Percent
+	}
+	return 0
+}
+
+func (x *BuildEvent) GetLine() string {
+	if x != nil {
+		return x.Line
+	}
+	return ""
 }
 
 type LogLine struct {
@@ -2959,7 +3224,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_pod_proto_msgTypes[36]
+	mi := &file_pod_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2971,7 +3236,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[36]
+	mi := &file_pod_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2984,7 +3249,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{36}
+	return file_pod_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LogLine) GetContainer() string {
@@ -3028,14 +3293,16 @@ type PodResult struct {
 	// revisions are the answer to history, newest first.
 	Revisions []*PodRevision `protobuf:"bytes,2,rep,name=revisions,proto3" json:"revisions,omitempty"`
 	// rolled_back is the answer to rollback.
-	RolledBack    *ProvisionResult `protobuf:"bytes,3,opt,name=rolled_back,json=rolledBack,proto3" json:"rolled_back,omitempty"`
+	RolledBack *ProvisionResult `protobuf:"bytes,3,opt,name=rolled_back,json=rolledBack,proto3" json:"rolled_back,omitempty"`
+	// built is the answer to build.
+	Built         *BuildResult `protobuf:"bytes,4,opt,name=built,proto3" json:"built,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PodResult) Reset() {
 	*x = PodResult{}
-	mi := &file_pod_proto_msgTypes[37]
+	mi := &file_pod_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3047,7 +3314,7 @@ func (x *PodResult) String() string {
 func (*PodResult) ProtoMessage() {}
 
 func (x *PodResult) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[37]
+	mi := &file_pod_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3060,7 +3327,7 @@ func (x *PodResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodResult.ProtoReflect.Descriptor instead.
 func (*PodResult) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{37}
+	return file_pod_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PodResult) GetPods() []*PodStatus {
@@ -3082,6 +3349,125 @@ func (x *PodResult) GetRolledBack() *ProvisionResult {
 		return x.RolledBack
 	}
 	return nil
+}
+
+func (x *PodResult) GetBuilt() *BuildResult {
+	if x != nil {
+		return x.Built
+	}
+	return nil
+}
+
+// BuildResult is an image that the provider made, and holds for a while.
+type BuildResult struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	Image   *Image                 `protobuf:"bytes,2,opt,name=image,proto3" json:"image,omitempty"`
+	// pkcs8 is the image's private key, PKCS #8 DER, which the provider made.
+	Pkcs8 []byte `protobuf:"bytes,3,opt,name=pkcs8,proto3" json:"pkcs8,omitempty"`
+	// provenance is a signed statement about the build (attest/provenance).
+	Provenance []byte   `protobuf:"bytes,4,opt,name=provenance,proto3" json:"provenance,omitempty"`
+	Runtime    string   `protobuf:"bytes,5,opt,name=runtime,proto3" json:"runtime,omitempty"`
+	Argv       []string `protobuf:"bytes,6,rep,name=argv,proto3" json:"argv,omitempty"`
+	Evidence   []string `protobuf:"bytes,7,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	Warnings   []string `protobuf:"bytes,8,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// held_until is in Unix milliseconds: a pod has to have the image by then.
+	HeldUntil     int64 `protobuf:"varint,9,opt,name=held_until,json=heldUntil,proto3" json:"held_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BuildResult) Reset() {
+	*x = BuildResult{}
+	mi := &file_pod_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BuildResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BuildResult) ProtoMessage() {}
+
+func (x *BuildResult) ProtoReflect() protoreflect.Message {
+	mi := &file_pod_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BuildResult.ProtoReflect.Descriptor instead.
+func (*BuildResult) Descriptor() ([]byte, []int) {
+	return file_pod_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *BuildResult) GetBuildId() string {
+	if x != nil {
+		return x.BuildId
+	}
+	return ""
+}
+
+func (x *BuildResult) GetImage() *Image {
+	if x != nil {
+		return x.Image
+	}
+	return nil
+}
+
+func (x *BuildResult) GetPkcs8() []byte {
+	if x != nil {
+		return x.Pkcs8
+	}
+	return nil
+}
+
+func (x *BuildResult) GetProvenance() []byte {
+	if x != nil {
+		return x.Provenance
+	}
+	return nil
+}
+
+func (x *BuildResult) GetRuntime() string {
+	if x != nil {
+		return x.Runtime
+	}
+	return ""
+}
+
+func (x *BuildResult) GetArgv() []string {
+	if x != nil {
+		return x.Argv
+	}
+	return nil
+}
+
+func (x *BuildResult) GetEvidence() []string {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *BuildResult) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *BuildResult) GetHeldUntil() int64 {
+	if x != nil {
+		return x.HeldUntil
+	}
+	return 0
 }
 
 type PodRevision struct {
@@ -3107,7 +3493,7 @@ type PodRevision struct {
 
 func (x *PodRevision) Reset() {
 	*x = PodRevision{}
-	mi := &file_pod_proto_msgTypes[38]
+	mi := &file_pod_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3119,7 +3505,7 @@ func (x *PodRevision) String() string {
 func (*PodRevision) ProtoMessage() {}
 
 func (x *PodRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[38]
+	mi := &file_pod_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3132,7 +3518,7 @@ func (x *PodRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodRevision.ProtoReflect.Descriptor instead.
 func (*PodRevision) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{38}
+	return file_pod_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PodRevision) GetRevision() uint64 {
@@ -3216,7 +3602,7 @@ type RevisionImage struct {
 
 func (x *RevisionImage) Reset() {
 	*x = RevisionImage{}
-	mi := &file_pod_proto_msgTypes[39]
+	mi := &file_pod_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3228,7 +3614,7 @@ func (x *RevisionImage) String() string {
 func (*RevisionImage) ProtoMessage() {}
 
 func (x *RevisionImage) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[39]
+	mi := &file_pod_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3241,7 +3627,7 @@ func (x *RevisionImage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevisionImage.ProtoReflect.Descriptor instead.
 func (*RevisionImage) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{39}
+	return file_pod_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RevisionImage) GetContainer() string {
@@ -3286,7 +3672,7 @@ type PodStatus struct {
 
 func (x *PodStatus) Reset() {
 	*x = PodStatus{}
-	mi := &file_pod_proto_msgTypes[40]
+	mi := &file_pod_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3298,7 +3684,7 @@ func (x *PodStatus) String() string {
 func (*PodStatus) ProtoMessage() {}
 
 func (x *PodStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[40]
+	mi := &file_pod_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3311,7 +3697,7 @@ func (x *PodStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodStatus.ProtoReflect.Descriptor instead.
 func (*PodStatus) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{40}
+	return file_pod_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PodStatus) GetPodId() string {
@@ -3407,7 +3793,7 @@ type ContainerStatus struct {
 
 func (x *ContainerStatus) Reset() {
 	*x = ContainerStatus{}
-	mi := &file_pod_proto_msgTypes[41]
+	mi := &file_pod_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3419,7 +3805,7 @@ func (x *ContainerStatus) String() string {
 func (*ContainerStatus) ProtoMessage() {}
 
 func (x *ContainerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[41]
+	mi := &file_pod_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3432,7 +3818,7 @@ func (x *ContainerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStatus.ProtoReflect.Descriptor instead.
 func (*ContainerStatus) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{41}
+	return file_pod_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ContainerStatus) GetName() string {
@@ -3655,7 +4041,7 @@ const file_pod_proto_rawDesc = "" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x1a\n" +
 	"\bprotocol\x18\x03 \x01(\tR\bprotocol\x12\x10\n" +
 	"\x03url\x18\x04 \x01(\tR\x03url\x12\x12\n" +
-	"\x04dial\x18\x05 \x01(\tR\x04dial\"\xbe\x02\n" +
+	"\x04dial\x18\x05 \x01(\tR\x04dial\"\xa8\x03\n" +
 	"\n" +
 	"PodRequest\x12+\n" +
 	"\x04list\x18\x01 \x01(\v2\x15.apocryph.v0.ListPodsH\x00R\x04list\x12-\n" +
@@ -3663,7 +4049,10 @@ const file_pod_proto_rawDesc = "" +
 	"\x04logs\x18\x03 \x01(\v2\x17.apocryph.v0.FollowLogsH\x00R\x04logs\x120\n" +
 	"\x06delete\x18\x04 \x01(\v2\x16.apocryph.v0.DeletePodH\x00R\x06delete\x123\n" +
 	"\ahistory\x18\x05 \x01(\v2\x17.apocryph.v0.GetHistoryH\x00R\ahistory\x126\n" +
-	"\brollback\x18\x06 \x01(\v2\x18.apocryph.v0.RollbackPodH\x00R\brollbackB\x06\n" +
+	"\brollback\x18\x06 \x01(\v2\x18.apocryph.v0.RollbackPodH\x00R\brollback\x12/\n" +
+	"\x05build\x18\a \x01(\v2\x17.apocryph.v0.BuildImageH\x00R\x05build\x127\n" +
+	"\n" +
+	"drop_build\x18\b \x01(\v2\x16.apocryph.v0.DropBuildH\x00R\tdropBuildB\x06\n" +
 	"\x04call\"\n" +
 	"\n" +
 	"\bListPods\"\x1c\n" +
@@ -3687,26 +4076,60 @@ const file_pod_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02to\x18\x03 \x01(\x04R\x02to\x12+\n" +
-	"\x11expected_revision\x18\x04 \x01(\x04R\x10expectedRevision\"\xa3\x01\n" +
+	"\x11expected_revision\x18\x04 \x01(\x04R\x10expectedRevision\"\xd8\x01\n" +
+	"\n" +
+	"BuildImage\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\fR\trequestId\x12#\n" +
+	"\rclaims_digest\x18\x02 \x01(\fR\fclaimsDigest\x12\x16\n" +
+	"\x06source\x18\x03 \x01(\tR\x06source\x12\x16\n" +
+	"\x06branch\x18\x04 \x01(\tR\x06branch\x12\x12\n" +
+	"\x04path\x18\x05 \x01(\tR\x04path\x12\x18\n" +
+	"\aruntime\x18\x06 \x01(\tR\aruntime\x12\x14\n" +
+	"\x05entry\x18\a \x01(\tR\x05entry\x12\x12\n" +
+	"\x04port\x18\b \x01(\rR\x04port\"&\n" +
+	"\tDropBuild\x12\x19\n" +
+	"\bbuild_id\x18\x01 \x01(\tR\abuildId\"\xa3\x01\n" +
 	"\vPodResponse\x12-\n" +
 	"\x05event\x18\x01 \x01(\v2\x15.apocryph.v0.PodEventH\x00R\x05event\x120\n" +
 	"\x06result\x18\x02 \x01(\v2\x16.apocryph.v0.PodResultH\x00R\x06result\x12+\n" +
 	"\x05error\x18\x03 \x01(\v2\x13.apocryph.v0.StatusH\x00R\x05errorB\x06\n" +
-	"\x04body\"m\n" +
+	"\x04body\"\x9c\x01\n" +
 	"\bPodEvent\x12(\n" +
 	"\x04line\x18\x01 \x01(\v2\x14.apocryph.v0.LogLineR\x04line\x127\n" +
-	"\bprogress\x18\x02 \x01(\v2\x1b.apocryph.v0.ProvisionEventR\bprogress\"\x81\x01\n" +
+	"\bprogress\x18\x02 \x01(\v2\x1b.apocryph.v0.ProvisionEventR\bprogress\x12-\n" +
+	"\x05build\x18\x03 \x01(\v2\x17.apocryph.v0.BuildEventR\x05build\"k\n" +
+	"\n" +
+	"BuildEvent\x12\x19\n" +
+	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x14\n" +
+	"\x05stage\x18\x02 \x01(\tR\x05stage\x12\x18\n" +
+	"\apercent\x18\x03 \x01(\rR\apercent\x12\x12\n" +
+	"\x04line\x18\x04 \x01(\tR\x04line\"\x81\x01\n" +
 	"\aLogLine\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x16\n" +
 	"\x06stream\x18\x03 \x01(\tR\x06stream\x12\x12\n" +
 	"\x04text\x18\x04 \x01(\fR\x04text\x12\x18\n" +
-	"\areplica\x18\x05 \x01(\rR\areplica\"\xae\x01\n" +
+	"\areplica\x18\x05 \x01(\rR\areplica\"\xde\x01\n" +
 	"\tPodResult\x12*\n" +
 	"\x04pods\x18\x01 \x03(\v2\x16.apocryph.v0.PodStatusR\x04pods\x126\n" +
 	"\trevisions\x18\x02 \x03(\v2\x18.apocryph.v0.PodRevisionR\trevisions\x12=\n" +
 	"\vrolled_back\x18\x03 \x01(\v2\x1c.apocryph.v0.ProvisionResultR\n" +
-	"rolledBack\"\xc6\x02\n" +
+	"rolledBack\x12.\n" +
+	"\x05built\x18\x04 \x01(\v2\x18.apocryph.v0.BuildResultR\x05built\"\x8d\x02\n" +
+	"\vBuildResult\x12\x19\n" +
+	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12(\n" +
+	"\x05image\x18\x02 \x01(\v2\x12.apocryph.v0.ImageR\x05image\x12\x14\n" +
+	"\x05pkcs8\x18\x03 \x01(\fR\x05pkcs8\x12\x1e\n" +
+	"\n" +
+	"provenance\x18\x04 \x01(\fR\n" +
+	"provenance\x12\x18\n" +
+	"\aruntime\x18\x05 \x01(\tR\aruntime\x12\x12\n" +
+	"\x04argv\x18\x06 \x03(\tR\x04argv\x12\x1a\n" +
+	"\bevidence\x18\a \x03(\tR\bevidence\x12\x1a\n" +
+	"\bwarnings\x18\b \x03(\tR\bwarnings\x12\x1d\n" +
+	"\n" +
+	"held_until\x18\t \x01(\x03R\theldUntil\"\xc6\x02\n" +
 	"\vPodRevision\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x126\n" +
@@ -3794,7 +4217,7 @@ func file_pod_proto_rawDescGZIP() []byte {
 }
 
 var file_pod_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_pod_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_pod_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_pod_proto_goTypes = []any{
 	(VolumeKind)(0),                // 0: apocryph.v0.VolumeKind
 	(Operation)(0),                 // 1: apocryph.v0.Operation
@@ -3835,16 +4258,20 @@ var file_pod_proto_goTypes = []any{
 	(*DeletePod)(nil),              // 36: apocryph.v0.DeletePod
 	(*GetHistory)(nil),             // 37: apocryph.v0.GetHistory
 	(*RollbackPod)(nil),            // 38: apocryph.v0.RollbackPod
-	(*PodResponse)(nil),            // 39: apocryph.v0.PodResponse
-	(*PodEvent)(nil),               // 40: apocryph.v0.PodEvent
-	(*LogLine)(nil),                // 41: apocryph.v0.LogLine
-	(*PodResult)(nil),              // 42: apocryph.v0.PodResult
-	(*PodRevision)(nil),            // 43: apocryph.v0.PodRevision
-	(*RevisionImage)(nil),          // 44: apocryph.v0.RevisionImage
-	(*PodStatus)(nil),              // 45: apocryph.v0.PodStatus
-	(*ContainerStatus)(nil),        // 46: apocryph.v0.ContainerStatus
-	(*statuspb.Status)(nil),        // 47: apocryph.v0.Status
-	(*capacitypb.SignedOffer)(nil), // 48: apocryph.v0.SignedOffer
+	(*BuildImage)(nil),             // 39: apocryph.v0.BuildImage
+	(*DropBuild)(nil),              // 40: apocryph.v0.DropBuild
+	(*PodResponse)(nil),            // 41: apocryph.v0.PodResponse
+	(*PodEvent)(nil),               // 42: apocryph.v0.PodEvent
+	(*BuildEvent)(nil),             // 43: apocryph.v0.BuildEvent
+	(*LogLine)(nil),                // 44: apocryph.v0.LogLine
+	(*PodResult)(nil),              // 45: apocryph.v0.PodResult
+	(*BuildResult)(nil),            // 46: apocryph.v0.BuildResult
+	(*PodRevision)(nil),            // 47: apocryph.v0.PodRevision
+	(*RevisionImage)(nil),          // 48: apocryph.v0.RevisionImage
+	(*PodStatus)(nil),              // 49: apocryph.v0.PodStatus
+	(*ContainerStatus)(nil),        // 50: apocryph.v0.ContainerStatus
+	(*statuspb.Status)(nil),        // 51: apocryph.v0.Status
+	(*capacitypb.SignedOffer)(nil), // 52: apocryph.v0.SignedOffer
 }
 var file_pod_proto_depIdxs = []int32{
 	6,  // 0: apocryph.v0.Manifest.containers:type_name -> apocryph.v0.Container
@@ -3868,13 +4295,13 @@ var file_pod_proto_depIdxs = []int32{
 	24, // 18: apocryph.v0.SealedProvision.payment:type_name -> apocryph.v0.Payment
 	26, // 19: apocryph.v0.ProvisionResponse.event:type_name -> apocryph.v0.ProvisionEvent
 	27, // 20: apocryph.v0.ProvisionResponse.result:type_name -> apocryph.v0.ProvisionResult
-	47, // 21: apocryph.v0.ProvisionResponse.error:type_name -> apocryph.v0.Status
+	51, // 21: apocryph.v0.ProvisionResponse.error:type_name -> apocryph.v0.Status
 	2,  // 22: apocryph.v0.ProvisionEvent.stage:type_name -> apocryph.v0.Stage
 	31, // 23: apocryph.v0.ProvisionResult.endpoints:type_name -> apocryph.v0.Endpoint
 	30, // 24: apocryph.v0.ProvisionResult.release:type_name -> apocryph.v0.KeyRelease
 	28, // 25: apocryph.v0.ProvisionResult.dry_run:type_name -> apocryph.v0.DryRunResult
 	29, // 26: apocryph.v0.DryRunResult.changes:type_name -> apocryph.v0.ManifestChange
-	48, // 27: apocryph.v0.DryRunResult.offer:type_name -> apocryph.v0.SignedOffer
+	52, // 27: apocryph.v0.DryRunResult.offer:type_name -> apocryph.v0.SignedOffer
 	3,  // 28: apocryph.v0.ManifestChange.kind:type_name -> apocryph.v0.ChangeKind
 	33, // 29: apocryph.v0.PodRequest.list:type_name -> apocryph.v0.ListPods
 	34, // 30: apocryph.v0.PodRequest.status:type_name -> apocryph.v0.GetPod
@@ -3882,23 +4309,28 @@ var file_pod_proto_depIdxs = []int32{
 	36, // 32: apocryph.v0.PodRequest.delete:type_name -> apocryph.v0.DeletePod
 	37, // 33: apocryph.v0.PodRequest.history:type_name -> apocryph.v0.GetHistory
 	38, // 34: apocryph.v0.PodRequest.rollback:type_name -> apocryph.v0.RollbackPod
-	40, // 35: apocryph.v0.PodResponse.event:type_name -> apocryph.v0.PodEvent
-	42, // 36: apocryph.v0.PodResponse.result:type_name -> apocryph.v0.PodResult
-	47, // 37: apocryph.v0.PodResponse.error:type_name -> apocryph.v0.Status
-	41, // 38: apocryph.v0.PodEvent.line:type_name -> apocryph.v0.LogLine
-	26, // 39: apocryph.v0.PodEvent.progress:type_name -> apocryph.v0.ProvisionEvent
-	45, // 40: apocryph.v0.PodResult.pods:type_name -> apocryph.v0.PodStatus
-	43, // 41: apocryph.v0.PodResult.revisions:type_name -> apocryph.v0.PodRevision
-	27, // 42: apocryph.v0.PodResult.rolled_back:type_name -> apocryph.v0.ProvisionResult
-	4,  // 43: apocryph.v0.PodRevision.outcome:type_name -> apocryph.v0.RevisionOutcome
-	44, // 44: apocryph.v0.PodRevision.images:type_name -> apocryph.v0.RevisionImage
-	31, // 45: apocryph.v0.PodStatus.endpoints:type_name -> apocryph.v0.Endpoint
-	46, // 46: apocryph.v0.PodStatus.containers:type_name -> apocryph.v0.ContainerStatus
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	39, // 35: apocryph.v0.PodRequest.build:type_name -> apocryph.v0.BuildImage
+	40, // 36: apocryph.v0.PodRequest.drop_build:type_name -> apocryph.v0.DropBuild
+	42, // 37: apocryph.v0.PodResponse.event:type_name -> apocryph.v0.PodEvent
+	45, // 38: apocryph.v0.PodResponse.result:type_name -> apocryph.v0.PodResult
+	51, // 39: apocryph.v0.PodResponse.error:type_name -> apocryph.v0.Status
+	44, // 40: apocryph.v0.PodEvent.line:type_name -> apocryph.v0.LogLine
+	26, // 41: apocryph.v0.PodEvent.progress:type_name -> apocryph.v0.ProvisionEvent
+	43, // 42: apocryph.v0.PodEvent.build:type_name -> apocryph.v0.BuildEvent
+	49, // 43: apocryph.v0.PodResult.pods:type_name -> apocryph.v0.PodStatus
+	47, // 44: apocryph.v0.PodResult.revisions:type_name -> apocryph.v0.PodRevision
+	27, // 45: apocryph.v0.PodResult.rolled_back:type_name -> apocryph.v0.ProvisionResult
+	46, // 46: apocryph.v0.PodResult.built:type_name -> apocryph.v0.BuildResult
+	7,  // 47: apocryph.v0.BuildResult.image:type_name -> apocryph.v0.Image
+	4,  // 48: apocryph.v0.PodRevision.outcome:type_name -> apocryph.v0.RevisionOutcome
+	48, // 49: apocryph.v0.PodRevision.images:type_name -> apocryph.v0.RevisionImage
+	31, // 50: apocryph.v0.PodStatus.endpoints:type_name -> apocryph.v0.Endpoint
+	50, // 51: apocryph.v0.PodStatus.containers:type_name -> apocryph.v0.ContainerStatus
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_pod_proto_init() }
@@ -3923,8 +4355,10 @@ func file_pod_proto_init() {
 		(*PodRequest_Delete)(nil),
 		(*PodRequest_History)(nil),
 		(*PodRequest_Rollback)(nil),
+		(*PodRequest_Build)(nil),
+		(*PodRequest_DropBuild)(nil),
 	}
-	file_pod_proto_msgTypes[34].OneofWrappers = []any{
+	file_pod_proto_msgTypes[36].OneofWrappers = []any{
 		(*PodResponse_Event)(nil),
 		(*PodResponse_Result)(nil),
 		(*PodResponse_Error)(nil),
@@ -3935,7 +4369,7 @@ func file_pod_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pod_proto_rawDesc), len(file_pod_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   42,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

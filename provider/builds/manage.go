@@ -230,7 +230,7 @@ func (q *Queue) sweep(ctx context.Context) error {
 func (q *Queue) trim(ctx context.Context, scope string) {
 	for n, j := range q.sorted(func(j *job) bool { return j.scope == scope }) {
 		now := j.get()
-		if n < keptBuilds || !now.Status.Ended() {
+		if n < keptOf(scope) || !now.Status.Ended() {
 			continue
 		}
 		if err := q.forget(ctx, j, now); err != nil {

@@ -163,17 +163,22 @@ func (q *Queue) reserve(ns string) (free func(), err error) {
 	if !q.running {
 		return nil, errStopping()
 	}
+	maxOwn, maxAll, counts := limits(ns)
 	all := 0
-	for _, list := range q.waiting {
-		all += len(list)
+	for other, list := range q.waiting {
+		if counts(other) {
+			all += len(list)
+		}
 	}
-	for _, n := range q.arriving {
-		all += n
+	for other, n := range q.arriving {
+		if counts(other) {
+			all += n
+		}
 	}
-	if own := len(q.waiting[ns]) + q.arriving[ns]; own >= maxQueuedPerNamespace {
+	if own := len(q.waiting[ns]) + q.arriving[ns]; own >= maxOwn {
 		return nil, status.New(status.ResourceExhausted, "build.queue", "%d builds of namespace %s wait, the most at once", own, ns).WithRetryAfter(retryLater)
 	}
-	if all >= maxQueued {
+	if all >= maxAll {
 		return nil, status.New(status.Unavailable, "build.queue_full", "%d builds wait, the most at once", all).WithRetryAfter(retryLater)
 	}
 	q.arriving[ns]++
@@ -195,6 +200,7 @@ func (q *Queue) sweeper(ctx context.Context) {
 		if err := q.sweep(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			q.cfg.Logger.Warn("sweeping builds", "err", err)
 		}
+		q.sweepPeers(ctx)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

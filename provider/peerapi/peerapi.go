@@ -19,14 +19,15 @@ import (
 
 // API answers calls for one provider.
 type API struct {
-	host host.Host
-	svc  *provider.Service
+	host   host.Host
+	svc    *provider.Service
+	builds Builder
 }
 
 // Register answers the provider's protocols on h until the returned function
-// is called, which waits for the calls in progress.
-func Register(h host.Host, svc *provider.Service, log *slog.Logger) (stop func()) {
-	a := &API{host: h, svc: svc}
+// is called, which waits for the calls in progress. Builder is nil where nothing is built.
+func Register(h host.Host, svc *provider.Service, builder Builder, log *slog.Logger) (stop func()) {
+	a := &API{host: h, svc: svc, builds: builder}
 	stops := []func(){
 		rpc.Handle(h, rpc.Attest, log, func() *attestpb.AttestRequest { return new(attestpb.AttestRequest) }, a.attest),
 		rpc.Handle(h, rpc.Capacity, log, func() *capacitypb.CapacityRequest { return new(capacitypb.CapacityRequest) }, a.capacity),

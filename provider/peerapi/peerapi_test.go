@@ -32,7 +32,7 @@ func node(t *testing.T) (client, server *p2p.Node, svc *provider.Service) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(Register(nodes[1].Host(), svc, nil))
+	t.Cleanup(Register(nodes[1].Host(), svc, nil, nil))
 	return nodes[0], nodes[1], svc
 }
 

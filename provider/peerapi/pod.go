@@ -45,6 +45,10 @@ func (a *API) pod(ctx context.Context, s *rpc.ServerStream[*podpb.PodResponse], 
 		return s.Send(historyToWire(revisions))
 	case *podpb.PodRequest_Rollback:
 		return a.rollback(ctx, s, publisher, call.Rollback)
+	case *podpb.PodRequest_Build:
+		return a.build(ctx, s, publisher, call.Build)
+	case *podpb.PodRequest_DropBuild:
+		return a.dropBuild(ctx, s, publisher, call.DropBuild)
 	}
 	return status.New(status.Unimplemented, "pod.call", "this provider does not know the call").WithHint("it may run an older version")
 }

@@ -262,10 +262,14 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 		return err
 	}
 	in.Attend(svc)
+	d, err := n.direct(ctx, st, o, blocks, svc, in)
+	if err != nil {
+		return err
+	}
 	// Who reads provider.json may call at once.
 	registered := make(chan struct{})
 	err = st.Start(ctx, "peer protocols", registered, func(ctx context.Context) error {
-		stop := peerapi.Register(network.Host(), svc, n.log)
+		stop := peerapi.Register(network.Host(), svc, peerBuilds{d.builds}, n.log)
 		close(registered)
 		<-ctx.Done()
 		stop()
@@ -282,10 +286,6 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 		return err
 	}
 	if err := st.Start(ctx, "advert", nil, advertiser.Run); err != nil {
-		return err
-	}
-	d, err := n.direct(ctx, st, o, blocks, svc, in)
-	if err != nil {
 		return err
 	}
 	apis, err := n.serveAPI(ctx, st, o, svc, d, in)

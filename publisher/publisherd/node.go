@@ -86,6 +86,7 @@ func (n *Node) Do(ctx context.Context, publish bool, use func(context.Context, *
 	}
 	client := peerclient.New(p2pNode.Host())
 	var providers publisher.Providers = client
+	var builds publisher.Builds = client
 	if publish && n.cfg.TEE != "" {
 		device, closeDevice, err := openDevice(ctx, n.cfg)
 		if err != nil {
@@ -102,11 +103,11 @@ func (n *Node) Do(ctx context.Context, publish bool, use func(context.Context, *
 			return err
 		}
 		defer prover.Serve(p2pNode.Host(), n.cfg.Logger)()
-		providers = proving{client, prover}
+		providers, builds = proving{client, prover}, provingBuilds{client, prover}
 	}
 	s := &Session{State: st, Pods: client, net: net}
 	cfg := publisher.Config{
-		Peer: []byte(p2pNode.ID()), Finder: net, Connection: net, Providers: providers, Codec: client, Pods: client, Revisions: client, Apps: st, Machines: st.Machines(), Counters: st.Counters(), Keys: st.ReceiptKeys(),
+		Peer: []byte(p2pNode.ID()), Finder: net, Connection: net, Providers: providers, Builds: builds, Codec: client, Pods: client, Revisions: client, Apps: st, Machines: st.Machines(), Counters: st.Counters(), Keys: st.ReceiptKeys(),
 		Policies: st, Logs: st.Logs(),
 		Now: time.Now, Logger: n.cfg.Logger,
 	}

@@ -63,6 +63,22 @@ func (p proving) Provision(ctx context.Context, to publisher.ProviderID, req pub
 	return p.Providers.Provision(ctx, to, req, report)
 }
 
+// provingBuilds is proving for builds.
+type provingBuilds struct {
+	publisher.Builds
+	prover *mutual.Prover
+}
+
+// BuildImage asks for a build.
+func (p provingBuilds) BuildImage(ctx context.Context, at publisher.ProviderID, req publisher.BuildRequest, report func(publisher.BuildProgress)) (publisher.Built, error) {
+	id, err := peer.Decode(string(at))
+	if err != nil {
+		return publisher.Built{}, status.Wrap(err, status.InvalidArgument, "provider.id", "%.80q is no peer id", at)
+	}
+	defer p.prover.Permit(id)()
+	return p.Builds.BuildImage(ctx, at, req, report)
+}
+
 // ShowOwn is what this machine shows of itself, for writing a provider's policy
 // for publishers. It needs no network.
 func (n *Node) ShowOwn(ctx context.Context) (r *attest.Result, err error) {

@@ -44,6 +44,10 @@ type imageRecord struct {
 	ImageID         string `json:"image_id,omitempty"`
 	EncryptedDigest string `json:"encrypted_digest,omitempty"`
 	KeyID           string `json:"key_id,omitempty"`
+	Repository      string `json:"repository,omitempty"`
+	Commit          string `json:"commit,omitempty"`
+	Tree            string `json:"tree,omitempty"`
+	Statement       string `json:"statement,omitempty"`
 }
 
 type endpointRecord struct {

@@ -1,0 +1,192 @@
+package publisher
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"time"
+
+	"apocryph/attest"
+	"apocryph/attest/policy"
+	"apocryph/manifest"
+	"apocryph/manifest/slug"
+	"apocryph/proto/status"
+)
+
+// BuildRef is the image reference of a container whose image the provider builds.
+const BuildRef = "build"
+
+// buildTimeout bounds one build, its time in the provider's queue included.
+const buildTimeout = time.Hour
+
+// Source is a commit that the provider fetches and builds, and what has to be true of it.
+type Source struct {
+	// Slug names repository and ref.
+	Slug slug.Slug
+	// Branch is the one that the commit must be reachable from; empty is the ref where
+	// that is a branch or a tag, else the repository's default.
+	Branch string
+	// Path is the directory that is built; Runtime and Entry are found out where they
+	// are empty.
+	Path, Runtime, Entry string
+	// Signers, unless empty, are who must have signed the commit, whatever the policy
+	// says besides.
+	Signers policy.Signers
+}
+
+// repository is the canonical URL that a statement has to name. A provider that takes
+// another host for GitHub builds what is there, which is something else.
+func (s *Source) repository() string { return s.Slug.Canonical(slug.DefaultBases()) }
+
+// BuildRequest asks a provider for an image of a commit.
+type BuildRequest struct {
+	// RequestID makes a repeat follow the build that the first one began.
+	RequestID    [16]byte
+	ClaimsDigest [32]byte
+	// Source is a slug.
+	Source, Branch, Path, Runtime, Entry string
+	// Port is where the app listens, 0 for the runtime's own.
+	Port uint16
+}
+
+// BuildProgress is how far a build is, or with an empty Stage a line of its log.
+type BuildProgress struct {
+	ID, Stage string
+	// Percent is 0 to 100.
+	Percent int
+	Line    string
+}
+
+// Built is what a provider answered to a build; nothing of it is verified yet.
+type Built struct {
+	ID    string
+	Image manifest.Image
+	// Key is the image's private key, PKCS #8 DER, which the provider made.
+	Key []byte
+	// Provenance is a DSSE envelope of package apocryph/attest/provenance.
+	Provenance               []byte
+	Runtime                  string
+	Argv, Evidence, Warnings []string
+	// HeldUntil is by when a pod has to have the image.
+	HeldUntil time.Time
+}
+
+// Builds has providers build. Errors of one that builds nothing are unimplemented.
+type Builds interface {
+	BuildImage(ctx context.Context, at ProviderID, req BuildRequest, report func(BuildProgress)) (Built, error)
+	DropBuild(ctx context.Context, at ProviderID, id string) error
+}
+
+// builds reports whether the provider makes the image of a container.
+func (r *DeployRequest) builds(c manifest.Container) bool {
+	return r.Source != nil && c.Image.Ref == BuildRef
+}
+
+// checkSource refuses a source without a container for it.
+func (r *DeployRequest) checkSource() error {
+	if r.Source == nil {
+		return nil
+	}
+	for _, c := range r.Manifest.Containers {
+		if r.builds(c) {
+			return nil
+		}
+	}
+	return status.Invalid("deploy.source", "the manifest", []status.Fault{
+		{Field: "containers", Got: "no container with image: " + BuildRef, Want: "one whose image the provider builds"},
+	})
+}
+
+// port is where the container that is built listens.
+func (r *DeployRequest) port() uint16 {
+	for _, c := range r.Manifest.Containers {
+		if r.builds(c) && len(c.Ports) > 0 {
+			return c.Ports[0].TargetPort
+		}
+	}
+	return 0
+}
+
+// build has the provider of a choice build the source, and checks what it says of the
+// image. It comes before anything secret is sent, and before resources are held: a
+// build may take long. A build that is not what was asked for is dropped.
+func (s *Service) build(ctx context.Context, req DeployRequest, c *choice) (*made, error) {
+	ctx, cancel := context.WithTimeout(ctx, buildTimeout)
+	defer cancel()
+	ask := BuildRequest{
+		Source: req.Source.Slug.String(), Branch: req.Source.Branch, Path: req.Source.Path, Runtime: req.Source.Runtime, Entry: req.Source.Entry, Port: req.port(),
+	}
+	if _, err := rand.Read(ask.RequestID[:]); err != nil {
+		return nil, fmt.Errorf("making a request id: %w", err)
+	}
+	at := c.attested.Provider.ID
+	id := ""
+	got, err := s.askBuild(ctx, req, c, ask, func(p BuildProgress) {
+		id = p.ID
+		req.Report(buildEvent(p))
+	})
+	if err != nil {
+		s.dropBuild(ctx, at, id)
+		return nil, fmt.Errorf("building %s: %w", req.Source.Slug, err)
+	}
+	m, err := s.checkBuilt(req, c.attested, got)
+	if err != nil {
+		s.dropBuild(ctx, at, got.ID)
+		return nil, err
+	}
+	req.Report(Event{Event: "built", Text: m.text(), Image: got.Image.ImageID, Commit: m.said.Source.Commit, Final: true})
+	return m, nil
+}
+
+// askBuild asks for a build, over another stream where one breaks. A provider that
+// was started again has other keys, and is attested again; the build goes on there.
+func (s *Service) askBuild(ctx context.Context, req DeployRequest, c *choice, ask BuildRequest, report func(BuildProgress)) (Built, error) {
+	for try := 1; ; try++ {
+		ask.ClaimsDigest = c.attested.ClaimsDigest
+		got, err := s.cfg.Builds.BuildImage(ctx, c.attested.Provider.ID, ask, report)
+		if status.ReasonOf(err) != "peer.lost" || try == sendTries || ctx.Err() != nil {
+			return got, err
+		}
+		needs := needsOf(req)
+		a, attestErr := s.appraised(ctx, c.attested.Provider, req, &needs)
+		if attestErr != nil {
+			return got, err
+		}
+		c.attested, c.reserved = a, false
+	}
+}
+
+// dropBuild gives up what nobody will use. Where it fails, the provider gives it up
+// after a while.
+func (s *Service) dropBuild(ctx context.Context, at ProviderID, id string) {
+	if id == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	if err := s.cfg.Builds.DropBuild(ctx, at, id); err != nil && status.CodeOf(err) != status.NotFound {
+		s.log.Debug("a build is not given up", "build", id, "err", err)
+	}
+}
+
+func buildEvent(p BuildProgress) Event {
+	if p.Stage == "" {
+		return Event{Event: "build", Text: p.Line}
+	}
+	return Event{Event: "build", Stage: p.Stage, Percent: p.Percent, Final: p.Stage == "done"}
+}
+
+// text is one line about what was built.
+func (m *made) text() string {
+	s := m.said.Source
+	out := fmt.Sprintf("%s of %s, %s", s.Commit[:12], s.Repository, m.said.Runtime)
+	if m.signer != nil {
+		out += ", signed by " + signerText(m.signer)
+	}
+	return out
+}
+
+func signerText(s *attest.BuildSigner) string {
+	return strings.TrimSpace(s.Name + " (" + s.Kind + " " + s.Key + ")")
+}
