@@ -1,8 +1,10 @@
 package git
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -21,6 +23,11 @@ type Config struct {
 	// AllowFile are absolute paths: slugs may name the repositories at or below
 	// them by file://. Empty: none.
 	AllowFile []string
+	// AllowHosts are hosts, with a port where it is not 443, that slugs may name though
+	// they are in a private network. Those of Bases are allowed anyway.
+	AllowHosts []string
+	// Lookup finds the addresses of a host; nil is the machine's resolver.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// HTTP is for archives; nil is [http.DefaultTransport].
 	HTTP http.RoundTripper
 	// Git is the program; empty is "git", looked up once.
@@ -89,6 +96,9 @@ func New(cfg Config) (*Fetcher, error) {
 	}
 	if cfg.Limits.Bytes < 1 || cfg.Limits.Entries < 1 || cfg.Limits.Time <= 0 {
 		return nil, status.New(status.InvalidArgument, "git.config", "the limits are %+v, want each positive", cfg.Limits)
+	}
+	if cfg.Lookup == nil {
+		cfg.Lookup = lookup
 	}
 	if cfg.Git == "" {
 		cfg.Git = "git"

@@ -24,6 +24,8 @@ const (
 	// ReasonRepository is a repository that is not there, or not for everyone:
 	// hosts do not tell which (InvalidArgument).
 	ReasonRepository = "git.repository"
+	// ReasonHost is a host in a private network (PermissionDenied).
+	ReasonHost = "git.host"
 	// ReasonAuth is a credential that was not taken (PermissionDenied).
 	ReasonAuth = "git.auth"
 	// ReasonUnavailable is a host that does not answer (Unavailable).

@@ -63,13 +63,19 @@ const hardening = `[core]
 // file, of mode 0600, and nowhere else: what is in arguments and environments
 // is seen by others. With one, redirects are not followed, as git would send it
 // to wherever they lead.
-func gitconfig(repository string, host slug.Host, c *Credential) string {
+func gitconfig(repository, pin string, host slug.Host, c *Credential) string {
 	var b strings.Builder
 	b.WriteString(hardening)
-	if c == nil {
+	switch {
+	case pin != "":
+		// Where a redirect leads, nobody has looked.
+		b.WriteString("\tfollowRedirects = false\n\tcurloptResolve = \"" + pin + "\"\n")
+	case c == nil:
 		b.WriteString("\tfollowRedirects = initial\n")
-	} else {
+	default:
 		b.WriteString("\tfollowRedirects = false\n")
+	}
+	if c != nil {
 		if u, err := url.Parse(repository); err == nil && u.Host != "" {
 			b.WriteString("[http \"" + u.Scheme + "://" + u.Host + "/\"]\n\textraHeader = \"Authorization: " + basic(host, c) + "\"\n")
 		}

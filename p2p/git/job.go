@@ -26,6 +26,8 @@ type job struct {
 	limits  Limits
 	scratch *scratch
 	log     *slog.Logger
+	// pin is [Fetcher.pin], for submodules.
+	pin func(ctx context.Context, repository string) (string, error)
 }
 
 // start makes a job for the repository of a want. Its end removes the scratch
@@ -33,7 +35,7 @@ type job struct {
 func (f *Fetcher) start(ctx context.Context, w Want) (context.Context, *job, func(error) error, error) {
 	j := &job{
 		want: w, url: w.Slug.CloneURL(f.cfg.Bases), name: w.Slug.Canonical(f.cfg.Bases),
-		program: f.cfg.Git, limits: f.cfg.Limits, uid: -1, log: f.log,
+		program: f.cfg.Git, limits: f.cfg.Limits, uid: -1, log: f.log, pin: f.pin,
 	}
 	if err := checkCredential(w.Credential); err != nil {
 		return nil, nil, nil, err
@@ -51,7 +53,11 @@ func (f *Fetcher) start(ctx context.Context, w Want) (context.Context, *job, fun
 		return nil, nil, nil, status.New(status.InvalidArgument, ReasonRepository, "the slug names no repository")
 	}
 	j.protocol = u.Scheme
-	if j.scratch, err = newScratch(f.cfg.Dir, j.uid, gitconfig(j.url, w.Slug.Host, w.Credential)); err != nil {
+	pin, err := f.pin(ctx, j.url)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if j.scratch, err = newScratch(f.cfg.Dir, j.uid, gitconfig(j.url, pin, w.Slug.Host, w.Credential)); err != nil {
 		return nil, nil, nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, j.limits.Time, errTime)

@@ -68,7 +68,11 @@ func (c *clone) module(ctx context.Context, l file, from string) (err error) {
 	if j.protocol = "https"; strings.HasPrefix(to, "http://") {
 		j.protocol = "http"
 	}
-	if j.scratch, err = newScratch(c.dir, j.uid, gitconfig(to, j.want.Slug.Host, j.want.Credential)); err != nil {
+	pin, err := j.pin(ctx, to)
+	if err != nil {
+		return err
+	}
+	if j.scratch, err = newScratch(c.dir, j.uid, gitconfig(to, pin, j.want.Slug.Host, j.want.Credential)); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.scratch.remove()) }()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"apocryph/p2p/oci"
+	"apocryph/p2p/public"
 	"apocryph/proto/status"
 )
 
@@ -27,19 +28,19 @@ func (s settings) registries() registries { return registries{s.ImageRegistries}
 func (r registries) read(ctx context.Context, ref oci.Reference, p oci.Platform) (*oci.Image, error) {
 	opts := oci.Options{Platform: p, Anonymous: true}
 	if host, _, _ := strings.Cut(ref.String(), "/"); !slices.Contains(r.allowed, host) {
-		opts.Transport = public()
+		opts.Transport = publicOnly()
 	}
 	return oci.Read(ctx, ref, opts)
 }
 
-// public reaches public addresses alone, whatever a name resolves to.
-func public() *http.Transport {
+// publicOnly reaches public addresses alone, whatever a name resolves to.
+func publicOnly() *http.Transport {
 	d := net.Dialer{Timeout: 30 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
 		at, err := netip.ParseAddrPort(address)
 		if err != nil {
 			return err
 		}
-		if ip := at.Addr().Unmap(); !ip.IsGlobalUnicast() || ip.IsPrivate() {
+		if ip := at.Addr().Unmap(); !public.Address(ip) {
 			return status.New(status.PermissionDenied, "image.registry_private", "the registry is at %s, which is not public", ip).
 				WithHint("its operator can allow it with --image-registry HOST[:PORT]")
 		}
