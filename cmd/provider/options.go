@@ -57,6 +57,7 @@ func (o *options) add(cmd *cobra.Command) {
 	f.StringVar(&o.cfg.APIAuth.HS256SecretFile, "api-hs256-secret-file", "", "`FILE` with a secret that tokens may be signed with (HS256)")
 	f.StringArrayVar(&o.cfg.APIOrigins, "api-origin", nil, "`ORIGIN` of web pages whose scripts may call the API, repeatable (default: none)")
 	f.StringArrayVar(&o.cfg.ImageRegistries, "image-registry", nil, "`HOST[:PORT]` of a registry that direct deploys may name although it is not public, repeatable")
+	addSource(cmd, &o.cfg.Source)
 	f.StringVar(&o.cfg.PolicyFile, "policy", "", "policy `FILE` that this provider's own evidence must pass")
 	f.StringVar(&o.cfg.PublisherPolicyFile, "require-publisher-evidence", "", "policy `FILE` that a publisher's machine must pass before its apps are taken (default: none)")
 	f.StringVar(&o.cfg.PricesFile, "prices", "", "price list `FILE` (default: free)")

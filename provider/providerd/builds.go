@@ -11,7 +11,6 @@ import (
 	"slices"
 
 	"apocryph/manifest/detect"
-	"apocryph/manifest/slug"
 	"apocryph/p2p/git"
 	"apocryph/p2p/lifecycle"
 	"apocryph/p2p/oci"
@@ -33,12 +32,18 @@ func (n *Node) builds(ctx context.Context, st *lifecycle.Stack, o parts, plain s
 	if err := git.Sweep(scratch); err != nil {
 		return nil, fmt.Errorf("removing left-over repositories: %w", err)
 	}
-	fetcher, err := git.New(git.Config{Bases: slug.DefaultBases(), Dir: scratch, Now: n.set.Now, Logger: n.log})
-	if err != nil {
+	var sources builds.Sources
+	fetcher, err := git.New(git.Config{Bases: n.set.Source.hosts(), Dir: scratch, AllowFile: n.set.Source.AllowFiles, Now: n.set.Now, Logger: n.log})
+	switch {
+	case err == nil:
+		sources = repositories{fetcher, scratch}
+	case status.ReasonOf(err) == "git.program":
+		n.log.Warn("nothing is built from repositories", "err", err)
+	default:
 		return nil, err
 	}
 	queue, err := builds.New(builds.Config{
-		Documents: o.db.Documents("build"), Dir: filepath.Join(plain, "builds"), Sources: repositories{fetcher, scratch},
+		Documents: o.db.Documents("build"), Dir: filepath.Join(plain, "builds"), Sources: sources, Workers: int(n.set.Source.Workers),
 		Detect: func(tree fs.FS, h builds.Hints) (detect.Plan, error) {
 			return detect.Detect(tree, detect.Options{Entry: h.Entry, Runtime: h.Runtime})
 		},

@@ -78,7 +78,9 @@ type Config struct {
 	// ImageRegistries are registries, as HOST or HOST:PORT, that tenants may name
 	// although they are not public.
 	ImageRegistries []string
-	Region          string
+	// Source is how builds from source are done.
+	Source SourceConfig
+	Region string
 	// PolicyFile is what this provider demands of its own evidence, PricesFile
 	// its price list; both may be empty.
 	PolicyFile, PricesFile string
@@ -198,6 +200,7 @@ func (c Config) check() (settings, error) {
 	}
 	faults = append(faults, c.ACME.faults(c.IngressTLS)...)
 	faults = append(faults, c.APIAuth.faults(c.API)...)
+	faults = append(faults, c.Source.faults()...)
 	// The parts look at what is theirs before anything is opened.
 	faults = append(faults, faultsOf(s.network(nil).Check())...)
 	if _, err := ingress.New(s.ingress()); err != nil {
@@ -250,6 +253,9 @@ func (c Config) check() (settings, error) {
 		return s, err
 	}
 	if _, err := auth.New(s.apiAuth); err != nil {
+		return s, err
+	}
+	if _, err := s.catalog(nil); err != nil {
 		return s, err
 	}
 	if s.acmeRoots, err = c.ACME.roots(); err != nil {

@@ -15,7 +15,6 @@ import (
 	"apocryph/p2p/source"
 	"apocryph/provider"
 	"apocryph/provider/artifacts"
-	"apocryph/provider/build"
 	"apocryph/provider/builds"
 	"apocryph/provider/deploy"
 	"apocryph/provider/images"
@@ -46,10 +45,6 @@ func (n *Node) direct(ctx context.Context, st *lifecycle.Stack, o parts, blocks 
 	if err := source.Sweep(staging); err != nil {
 		return nil, fmt.Errorf("removing left-over uploads: %w", err)
 	}
-	builder, err := build.New(build.Config{Dir: filepath.Join(plain, "build")})
-	if err != nil {
-		return nil, err
-	}
 	layers, err := openLayers(ctx, o.db.Documents("layer"))
 	if err != nil {
 		return nil, err
@@ -57,6 +52,10 @@ func (n *Node) direct(ctx context.Context, st *lifecycle.Stack, o parts, blocks 
 	importer, err := images.NewImporter(images.ImporterConfig{
 		Store: blocks, Dir: filepath.Join(n.set.DataDir, "content"), Cache: layers, Now: n.set.Now, Logger: n.log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	builder, err := n.builder(ctx, st, o, plain, blocks, importer)
 	if err != nil {
 		return nil, err
 	}

@@ -173,6 +173,9 @@ type parts struct {
 	epoch   []byte
 	// ingressKey seals what the ingress keeps.
 	ingressKey []byte
+	// runtime runs pods; roots is nil where it was given.
+	runtime *Runtime
+	roots   provider.Roots
 }
 
 // start brings up the components in the order of their needs.
@@ -207,7 +210,9 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 			return err
 		}
 		rt = &Runtime{Runtime: c, Instances: c, Logs: c, Volumes: c}
+		o.roots = c
 	}
+	o.runtime = rt
 	frontDoor := n.set.ingress()
 	tls, err := n.certificates(o.ingressKey)
 	if err != nil {

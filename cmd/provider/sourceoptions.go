@@ -1,0 +1,23 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"apocryph/cmd/internal/cli"
+	"apocryph/provider/providerd"
+)
+
+// addSource adds the flags of builds from source.
+func addSource(cmd *cobra.Command, c *providerd.SourceConfig) {
+	f := cmd.Flags()
+	f.StringArrayVar(&c.Bases, "base", nil, "base image of builds, as `ROLE=REF`: python, node, go or dockerfile, and oci:DIR, NAME@sha256:… or ipfs:CID; repeatable")
+	f.StringVar(&c.BasesDir, "bases", "", "`DIR` of base images, as make bases writes it (default: DATA_DIR/bases, if it is there)")
+	f.StringArrayVar(&c.AllowFiles, "git-allow-file", nil, "`DIR` whose repositories may be built as file:// by everybody who deploys, repeatable (default: none)")
+	f.StringVar(&c.GitHub, "git-github-url", "", "`URL` that stands for GitHub in gh:OWNER/REPO (default: https://github.com)")
+	f.StringVar(&c.GitHubAPI, "git-github-api-url", "", "`URL` of its API (default: https://api.github.com)")
+	f.StringVar(&c.GitLab, "git-gitlab-url", "", "`URL` that stands for GitLab in gl:GROUP/REPO (default: https://gitlab.com)")
+	f.StringArrayVar(&c.Env, "build-env", nil, "public `NAME=VALUE` for commands of builds, such as PIP_INDEX_URL, NPM_CONFIG_REGISTRY or GOPROXY; repeatable")
+	f.StringVar(&c.Egress, "build-egress", "on", "whether commands of builds reach the internet: `on|off`")
+	f.UintVar(&c.Workers, "build-workers", 2, "`NUMBER` of builds at once")
+	cli.Complete(cmd, "build-egress", "on", "off")
+}
