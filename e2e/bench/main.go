@@ -19,6 +19,7 @@ import (
 type bench struct {
 	dir   string // scratch, on the disk that is measured
 	bin   string // the two programs
+	bases string // base images
 	self  string // this program
 	n     int
 	big   int // MiB of the image that is fetched
@@ -49,6 +50,7 @@ var groups = []group{
 	{"slow", (*bench).slow},
 	{"reads", (*bench).reads},
 	{"updates", (*bench).updates},
+	{"source", (*bench).source},
 	{"size", (*bench).size},
 	{"memory", (*bench).memory},
 }
@@ -83,6 +85,7 @@ func run(ctx context.Context) (err error) {
 	flag.IntVar(&b.huge, "memory-mb", 2048, "MiB of the image that memory is measured with")
 	flag.IntVar(&b.large, "upload-mb", 1024, "MiB of the artifact that is uploaded")
 	flag.StringVar(&b.bin, "bin", "bin", "where the two programs are")
+	flag.StringVar(&b.bases, "bases", "bin/bases", "where `make bases` wrote the base images")
 	scratch := flag.String("dir", "", "scratch directory on the disk to measure (default: a temporary one)")
 	flag.Parse()
 	wanted := strings.Split(*rows, ",")
@@ -95,6 +98,9 @@ func run(ctx context.Context) (err error) {
 		return errors.New("containers and network namespaces need root")
 	}
 	if b.bin, err = filepath.Abs(b.bin); err != nil {
+		return err
+	}
+	if b.bases, err = filepath.Abs(b.bases); err != nil {
 		return err
 	}
 	if b.self, err = os.Executable(); err != nil {

@@ -33,11 +33,18 @@ const answerTime = time.Minute
 
 // bundleOf makes a bundle from the running pod of a name.
 func (b *bench) bundleOf(p *provider, name string) (*bundle, error) {
-	bins, err := filepath.Glob(filepath.Join(p.dir, "runtime/bin/runc-*"))
+	// Below the encrypted file system, where there is one.
+	bins, err := filepath.Glob(filepath.Join(p.dir, "private/mnt/data/runtime/bin/runc-*"))
+	if err == nil && len(bins) == 0 {
+		bins, err = filepath.Glob(filepath.Join(p.dir, "runtime/bin/runc-*"))
+	}
 	if err != nil || len(bins) != 1 {
 		return nil, fmt.Errorf("looking for the provider's runc: %v %w", bins, err)
 	}
-	configs, err := filepath.Glob("/run/apocryph/*/state/io.containerd.runtime.v2.task/*/*/config.json")
+	// The directory has the end of the provider's identity for its name.
+	addr := p.addr()
+	run := strings.ToLower(addr[len(addr)-8:])
+	configs, err := filepath.Glob("/run/apocryph/" + run + "/boot/state/io.containerd.runtime.v2.task/*/*/config.json")
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +57,7 @@ func (b *bench) bundleOf(p *provider, name string) (*bundle, error) {
 		if err := json.Unmarshal(text, &spec); err != nil {
 			return nil, err
 		}
-		if spec["hostname"] == name && strings.Contains(string(text), p.dir) {
+		if spec["hostname"] == name {
 			return b.bundle(bins[0], spec)
 		}
 	}
