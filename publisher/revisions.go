@@ -90,5 +90,24 @@ func (a App) remembered() []AppRevision {
 // History returns what was deployed of an app, newest first, by the word of its
 // provider.
 func (s *Service) History(ctx context.Context, app App) ([]PodRevision, error) {
-	return s.cfg.Revisions.PodHistory(ctx, app.Provider.ID, app.Name)
+	revisions, err := s.cfg.Revisions.PodHistory(ctx, app.Provider.ID, app.Name)
+	if err != nil {
+		return nil, err
+	}
+	// Which commit an image is of was verified when it was deployed; the provider's
+	// word alone is not shown for it.
+	known := map[string]AppImage{}
+	for _, r := range append(app.remembered(), AppRevision{Images: app.Images}) {
+		for _, i := range r.Images {
+			known[i.CID+" "+i.ImageID] = i
+		}
+	}
+	for _, r := range revisions {
+		for n := range r.Images {
+			i := &r.Images[n]
+			k := known[i.CID+" "+i.ImageID]
+			i.Repository, i.Commit, i.Tree, i.Statement = k.Repository, k.Commit, k.Tree, k.Statement
+		}
+	}
+	return revisions, nil
 }

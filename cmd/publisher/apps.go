@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -111,6 +113,53 @@ type appImage struct {
 	Container string `json:"container"`
 	CID       string `json:"cid"`
 	ImageID   string `json:"image_id"`
+	// Repository and what follows are of an image that the provider built, as they were
+	// verified at the deploy.
+	Repository string `json:"repository,omitempty"`
+	Commit     string `json:"commit,omitempty"`
+	Tree       string `json:"tree,omitempty"`
+	Statement  string `json:"statement,omitempty"`
+}
+
+func imageOf(i publisher.AppImage) appImage {
+	return appImage{i.Container, i.CID, i.ImageID, i.Repository, i.Commit, i.Tree, i.Statement}
+}
+
+// commitsOf are the commits of images that were built, shortened.
+func commitsOf(images []publisher.AppImage) string {
+	var out []string
+	for _, i := range images {
+		if i.Commit != "" && !slices.Contains(out, short(i.Commit)) {
+			out = append(out, short(i.Commit))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// builtFields is what was verified of a build, in --json.
+type builtFields struct {
+	Repository string   `json:"repository"`
+	Branch     string   `json:"branch"`
+	Path       string   `json:"path,omitempty"`
+	Commit     string   `json:"commit"`
+	Tree       string   `json:"tree"`
+	ImageID    string   `json:"image_id"`
+	Statement  string   `json:"statement"`
+	BuildID    string   `json:"build_id"`
+	Runtime    string   `json:"runtime"`
+	Argv       []string `json:"argv"`
+	Signer     string   `json:"signer,omitempty"`
+}
+
+func builtOf(b *publisher.BuiltFrom) *builtFields {
+	if b == nil {
+		return nil
+	}
+	out := &builtFields{b.Repository, b.Branch, b.Path, b.Commit, b.Tree, b.ImageID, b.Statement, b.BuildID, b.Runtime, append([]string{}, b.Argv...), ""}
+	if b.Signer != nil {
+		out.Signer = b.Signer.Kind + " " + b.Signer.Key
+	}
+	return out
 }
 
 func fieldsOf(a publisher.App) appFields {
@@ -122,7 +171,7 @@ func fieldsOf(a publisher.App) appFields {
 		f.Endpoints = append(f.Endpoints, appEndpoint{e.Container, e.Port, string(e.Protocol), e.URL, e.Dial})
 	}
 	for _, i := range a.Images {
-		f.Images = append(f.Images, appImage{i.Container, i.CID, i.ImageID})
+		f.Images = append(f.Images, imageOf(i))
 	}
 	return f
 }
@@ -159,9 +208,9 @@ func (g *globals) printApps(apps []publisher.App) {
 	}
 	w := tabwriter.NewWriter(g.app.Stdout, 0, 8, 2, ' ', 0)
 	defer w.Flush()
-	fmt.Fprintln(w, "APP\tREV\tDEPLOYED\tPROVIDER\tURL")
+	fmt.Fprintln(w, "APP\tREV\tDEPLOYED\tCOMMIT\tPROVIDER\tURL")
 	for _, a := range apps {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", a.Name, a.Revision, a.Updated.Local().Format(time.DateTime), a.Provider.ID, cli.OrDash(cli.Clean(a.URL)))
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", a.Name, a.Revision, a.Updated.Local().Format(time.DateTime), cli.OrDash(commitsOf(a.Images)), a.Provider.ID, cli.OrDash(cli.Clean(a.URL)))
 	}
 }
 

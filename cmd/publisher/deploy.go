@@ -10,6 +10,7 @@ import (
 
 	"apocryph/attest/policy"
 	"apocryph/cmd/internal/cli"
+	"apocryph/manifest"
 	"apocryph/manifest/offer"
 	"apocryph/proto/status"
 	"apocryph/publisher"
@@ -21,12 +22,13 @@ type deployOptions struct {
 	timeout                                        time.Duration
 	dryRun                                         bool
 	api                                            apiOptions
+	source                                         sourceOptions
 }
 
 func newDeploy(g *globals) *cobra.Command {
 	var o deployOptions
 	cmd := &cobra.Command{
-		Use: "deploy APP.YAML", Short: "Deploy or update an app; ends when it answers and prints its URL",
+		Use: "deploy [APP.YAML]", Short: "Deploy or update an app; ends when it answers and prints its URL",
 		Long: `Deploy or update an app. The images are encrypted and put on IPFS, a provider is
 attested against the policy, and only then the manifest, its secrets and the
 images' keys are sealed to the attested key. Ends when the app answers; its URL
@@ -42,6 +44,12 @@ change and what it costs. Manifest and secrets are sealed to the attested key fo
 that, and are not kept; values of environment variables and secrets are never
 shown. No image is encrypted or uploaded.
 
+With --git the provider fetches a commit and builds its image, before anything
+secret is sent. What it says of the build, signed with its attested key, must be
+about this repository, branch and path, and pass the policy's section provenance;
+with --signer one of those keys must have signed the commit. Else the exit code is
+12, and nothing is deployed. Repositories must be public.
+
 With --api it goes to a provider that you trust, over its HTTP API, as one
 container: nothing is attested, and nothing is sealed to an attested key. The
 token is what login stored for the address, or APOCRYPH_API_TOKEN.`,
@@ -50,6 +58,8 @@ token is what login stored for the address, or APOCRYPH_API_TOKEN.`,
   publisher deploy app.yaml --policy policy.yaml --policy-key ed25519:9f3c…
   publisher deploy app.yaml --policy policy.yaml --tee tpm2
   publisher deploy app.yaml --policy policy.yaml --dry-run
+  publisher deploy --git gh:owner/shop#main --policy policy.yaml
+  publisher deploy --git gh:owner/shop --signer keys.txt --manifest app.yaml --policy policy.yaml
   publisher deploy app.yaml --api https://api.apps.example.org --namespace team
   publisher deploy app.yaml --api unix:/var/lib/apocryph/api.sock
   publisher deploy app.yaml --json --timeout 2m`,
@@ -65,7 +75,11 @@ token is what login stored for the address, or APOCRYPH_API_TOKEN.`,
 	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "give up after this `DURATION`")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only show what would change and what it costs")
 	o.api.add(cmd)
+	o.source.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := o.source.check(cmd, args); err != nil {
+			return err
+		}
 		if err := o.api.check(cmd); err != nil {
 			return err
 		}
@@ -83,7 +97,18 @@ token is what login stored for the address, or APOCRYPH_API_TOKEN.`,
 		if o.api.address != "" {
 			return g.deployAPI(cmd.Context(), o, args[0])
 		}
-		return g.deploy(cmd.Context(), o, args[0])
+		if o.source.slug != "" {
+			src, m, dir, err := o.source.read()
+			if err != nil {
+				return err
+			}
+			return g.deploy(cmd.Context(), o, m, dir, src)
+		}
+		m, dir, err := readManifest(args[0])
+		if err != nil {
+			return err
+		}
+		return g.deploy(cmd.Context(), o, m, dir, nil)
 	}
 	return cmd
 }
@@ -91,11 +116,8 @@ token is what login stored for the address, or APOCRYPH_API_TOKEN.`,
 // errTimeUp is the cause of a context that --timeout ended.
 var errTimeUp = errors.New("the time of --timeout is over")
 
-func (g *globals) deploy(ctx context.Context, o deployOptions, path string) error {
-	m, dir, err := readManifest(path)
-	if err != nil {
-		return err
-	}
+// deploy deploys a manifest; src is nil where the provider builds nothing.
+func (g *globals) deploy(ctx context.Context, o deployOptions, m *manifest.Manifest, dir string, src *publisher.Source) error {
 	given, err := readGiven(o.policy, o.policyKey)
 	if err != nil {
 		return err
@@ -109,7 +131,7 @@ func (g *globals) deploy(ctx context.Context, o deployOptions, path string) erro
 	view := newDeployView(g.app)
 	err = g.online(ctx, true, func(ctx context.Context, s *publisherd.Session) error {
 		req := publisher.DeployRequest{
-			Manifest: m, Dir: dir, Provider: to, Policy: given.Policy, PolicyFile: given.File,
+			Manifest: m, Dir: dir, Source: src, Provider: to, Policy: given.Policy, PolicyFile: given.File,
 			PolicySignature: given.Signature, PolicyKey: given.Key,
 			Payment: offer.Payment{Scheme: o.payment}, Platform: o.platform, Report: view.event,
 		}
@@ -159,10 +181,11 @@ func (g *globals) printDeployed(d *publisher.Deployed) {
 	fields.Verdict = policy.SummaryLine(d.Verdict)
 	g.app.Result(struct {
 		appFields
-		PricePerHour string   `json:"price_per_hour,omitempty"`
-		Asset        string   `json:"asset,omitempty"`
-		Warnings     []string `json:"warnings"`
-	}{fields, d.PricePerHour, d.Asset, append([]string{}, d.Verdict.Warnings...)})
+		PricePerHour string       `json:"price_per_hour,omitempty"`
+		Asset        string       `json:"asset,omitempty"`
+		Built        *builtFields `json:"built,omitempty"`
+		Warnings     []string     `json:"warnings"`
+	}{fields, d.PricePerHour, d.Asset, builtOf(d.Built), append([]string{}, d.Verdict.Warnings...)})
 	if !g.app.JSON {
 		fmt.Fprintln(g.app.Stdout, cli.Clean(d.App.URL))
 	}

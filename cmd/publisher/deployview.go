@@ -25,6 +25,8 @@ type deployView struct {
 	// stages are the provider's that report bytes: true while one is under way,
 	// false when its end was shown.
 	stages map[string]bool
+	// building is the last stage of a build.
+	building string
 }
 
 func newDeployView(app *cli.App) *deployView {
@@ -60,6 +62,10 @@ func (v *deployView) event(e publisher.Event) {
 		v.line("attest", e.Provider)
 	case "verdict":
 		v.line("verdict", e.Text)
+	case "build":
+		v.build(e)
+	case "built":
+		v.line("built", e.Text)
 	case "quote":
 		v.line("price", e.Text)
 	case "publish":
@@ -71,6 +77,18 @@ func (v *deployView) event(e publisher.Event) {
 		v.provision(e)
 	case "answer":
 		v.line("answer", e.Text)
+	}
+}
+
+// build shows a stage of the provider's build, or a line of its log.
+func (v *deployView) build(e publisher.Event) {
+	if e.Stage == "" {
+		v.bars.Line("%-9s | %s", "build", e.Text)
+		return
+	}
+	if e.Stage != v.building {
+		v.building = e.Stage
+		v.line("build", e.Stage)
 	}
 }
 

@@ -20,6 +20,7 @@ func newHistory(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "history APP", Short: "Show an app's revisions",
 		Long: `Show an app's revisions, newest first, by the word of its provider: what each ran,
+with @COMMIT where it was built from one and deployed from here,
 what became of it, and the last lines of those that failed. A provider keeps the
 last 20, and can roll back to the last 5 that came up.`,
 		Example:           "  publisher history shop\n  publisher history shop --json",
@@ -58,7 +59,7 @@ func revisionOf(r publisher.PodRevision) revisionFields {
 		ManifestDigest: "sha256:" + hex.EncodeToString(r.ManifestDigest), Images: []appImage{}, Current: r.Current, Restorable: r.Restorable,
 	}
 	for _, i := range r.Images {
-		out.Images = append(out.Images, appImage{i.Container, i.CID, i.ImageID})
+		out.Images = append(out.Images, imageOf(i))
 	}
 	return out
 }
@@ -80,7 +81,11 @@ func (g *globals) printHistory(app publisher.App, revisions []publisher.PodRevis
 	for _, r := range revisions {
 		var images []string
 		for _, i := range r.Images {
-			images = append(images, i.Container+"="+short(i.ImageID))
+			text := i.Container + "=" + short(i.ImageID)
+			if i.Commit != "" {
+				text += "@" + short(i.Commit)
+			}
+			images = append(images, text)
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", r.Revision, r.At.Local().Format(time.DateTime), cli.OrDash(cli.Clean(string(r.Outcome))),
 			short(hex.EncodeToString(r.ManifestDigest)), cli.OrDash(cli.Clean(strings.Join(images, " "))), cli.OrDash(cli.Clean(noteOf(r))))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,8 @@ import (
 
 	"apocryph/cmd/internal/cli"
 	"apocryph/manifest/detect"
+	"apocryph/manifest/slug"
+	"apocryph/p2p/git"
 	"apocryph/proto/status"
 )
 
@@ -22,14 +25,21 @@ type planFields struct {
 	Env      []string `json:"env,omitempty"`
 	Evidence []string `json:"evidence"`
 	Warnings []string `json:"warnings"`
+	// Repository and what follows are of a slug.
+	Repository string `json:"repository,omitempty"`
+	Branch     string `json:"branch,omitempty"`
+	Commit     string `json:"commit,omitempty"`
+	Tree       string `json:"tree,omitempty"`
 }
 
 func newPlan(g *globals) *cobra.Command {
-	var o detect.Options
+	var o sourceOptions
 	cmd := &cobra.Command{
-		Use: "plan DIR", Short: "Show how a tree of files would be built and run, and why",
+		Use: "plan DIR|SLUG", Short: "Show how a tree of files would be built and run, and why",
 		Long: `Show how a tree of files would be built and run, and why. Nothing is built, and
-nothing leaves this machine. The first of these decides:
+nothing leaves this machine. A SLUG (gh:OWNER/REPO[#REF], gl:…, git+https://… or
+file:///…) is fetched into a temporary directory first, by the rules of a provider:
+the commit must be on its branch. The first of these decides:
 
   1. --entry
   2. the label ENTRYPOINT: labels: {ENTRYPOINT: …} in apocryph.yaml or
@@ -50,31 +60,59 @@ looked for is listed.`,
 		Example: `  publisher plan .
   publisher plan ./shop --entry shop.cli:main
   publisher plan ./site --runtime static
+  publisher plan gh:owner/shop#v1.2 --path api
   publisher plan . --entry '["python", "-m", "shop", "--verbose"]' --json`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
-			root, err := os.OpenRoot(args[0])
-			if err != nil {
-				return status.Wrap(err, status.InvalidArgument, "plan.dir", "opening the directory")
+	}
+	addSource(cmd, &o)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if isSlug(args[0]) {
+			return g.planSlug(cmd.Context(), args[0], o)
+		}
+		for _, name := range []string{"branch", "path"} {
+			if cmd.Flags().Changed(name) {
+				return cli.Usage(cmd, "--%s has no effect without a slug", name)
 			}
-			return errors.Join(g.plan(root.FS(), o), root.Close())
-		},
+		}
+		root, err := os.OpenRoot(args[0])
+		if err != nil {
+			return status.Wrap(err, status.InvalidArgument, "plan.dir", "opening the directory")
+		}
+		return errors.Join(g.plan(root.FS(), o.hints(), nil), root.Close())
 	}
-	var runtimes []string
-	for _, r := range detect.Runtimes() {
-		runtimes = append(runtimes, string(r))
-	}
-	f := cmd.Flags()
-	f.StringVar(&o.Entry, "entry", "", "`ENTRY` to run: a path in DIR, MODULE:FUNCTION, or a command")
-	f.StringVar(&o.Runtime, "runtime", "", "only look for `RUNTIME`: "+strings.Join(runtimes, ", "))
-	cli.Complete(cmd, "runtime", runtimes...)
 	return cmd
 }
 
-// plan prints the plan for a tree, wherever that comes from.
-func (g *globals) plan(tree fs.FS, o detect.Options) error {
+// isSlug tells a slug from a directory, by what only a slug begins with.
+func isSlug(s string) bool {
+	for _, h := range []slug.Host{slug.GitHub, slug.GitLab, slug.Git, slug.File} {
+		if strings.HasPrefix(s, string(h)+":") {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *sourceOptions) hints() detect.Options {
+	return detect.Options{Entry: o.entry, Runtime: o.runtime}
+}
+
+func (g *globals) planSlug(ctx context.Context, text string, o sourceOptions) error {
+	s, err := slug.Parse(text)
+	if err != nil {
+		return err
+	}
+	f, err := fetch(ctx, s, o.branch, o.path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(g.plan(f.tree, o.hints(), &f.Resolved), f.close())
+}
+
+// plan prints the plan for a tree; from is nil where it is of no commit.
+func (g *globals) plan(tree fs.FS, o detect.Options, from *git.Resolved) error {
 	p, err := detect.Detect(tree, o)
 	if err != nil {
 		var e *status.Error
@@ -83,9 +121,14 @@ func (g *globals) plan(tree fs.FS, o detect.Options) error {
 		}
 		return err
 	}
-	g.app.Result(planFields{
-		string(p.Runtime), p.Entry, append([]string{}, p.Argv...), p.Env, append([]string{}, p.Evidence...), append([]string{}, p.Warnings...),
-	})
+	fields := planFields{
+		Runtime: string(p.Runtime), Entry: p.Entry, Argv: append([]string{}, p.Argv...), Env: p.Env,
+		Evidence: append([]string{}, p.Evidence...), Warnings: append([]string{}, p.Warnings...),
+	}
+	if from != nil {
+		fields.Repository, fields.Branch, fields.Commit, fields.Tree = from.Repository, from.Branch, from.Commit.ID, from.Commit.Tree
+	}
+	g.app.Result(fields)
 	for _, w := range p.Warnings {
 		fmt.Fprintf(g.app.Stderr, "warning: %s\n", cli.Clean(w))
 	}
@@ -97,6 +140,9 @@ func (g *globals) plan(tree fs.FS, o detect.Options) error {
 		if value != "" {
 			fmt.Fprintf(&b, "%-9s%s\n", key, cli.Clean(value))
 		}
+	}
+	if from != nil {
+		line("commit", fmt.Sprintf("%s of %s, %s", from.Commit.ID, from.Repository, from.Branch))
 	}
 	line("runtime", string(p.Runtime))
 	line("entry", p.Entry)

@@ -152,6 +152,12 @@ func (g *globals) printStatus(app publisher.App, p publisher.PodStatus) error {
 		line("container", "%s: %s", instance(c.Name, c.Replica), text)
 	}
 	line("manifest", "%s", digestOf(p))
+	for _, i := range app.Images {
+		// Of what was deployed from here; another manifest may run by now.
+		if i.Commit != "" && app.ManifestDigest == digestOf(p) {
+			line("commit", "%s of %s (%s)", i.Commit, i.Repository, i.Container)
+		}
+	}
 	line("provider", "%s", app.Provider.ID)
 	if app.Verdict != "" {
 		line("verdict", "%s", app.Verdict)
