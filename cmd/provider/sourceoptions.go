@@ -13,6 +13,7 @@ func addSource(cmd *cobra.Command, c *providerd.SourceConfig) {
 	f.StringArrayVar(&c.Bases, "base", nil, "base image of builds, as `ROLE=REF`: python, node, go or dockerfile, and oci:DIR, NAME@sha256:… or ipfs:CID; repeatable")
 	f.StringVar(&c.BasesDir, "bases", "", "`DIR` of base images, as make bases writes it (default: DATA_DIR/bases, if it is there)")
 	f.StringArrayVar(&c.AllowFiles, "git-allow-file", nil, "`DIR` whose repositories may be built as file:// by everybody who deploys, repeatable (default: none)")
+	f.StringArrayVar(&c.AllowHosts, "git-allow-host", nil, "`HOST[:PORT]` in a private network that git+https://HOST/PATH may name, repeatable (default: none)")
 	f.StringVar(&c.GitHub, "git-github-url", "", "`URL` that stands for GitHub in gh:OWNER/REPO (default: https://github.com)")
 	f.StringVar(&c.GitHubAPI, "git-github-api-url", "", "`URL` of its API (default: https://api.github.com)")
 	f.StringVar(&c.GitLab, "git-gitlab-url", "", "`URL` that stands for GitLab in gl:GROUP/REPO (default: https://gitlab.com)")

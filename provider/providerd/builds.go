@@ -33,7 +33,7 @@ func (n *Node) builds(ctx context.Context, st *lifecycle.Stack, o parts, plain s
 		return nil, fmt.Errorf("removing left-over repositories: %w", err)
 	}
 	var sources builds.Sources
-	fetcher, err := git.New(git.Config{Bases: n.set.Source.hosts(), Dir: scratch, AllowFile: n.set.Source.AllowFiles, Now: n.set.Now, Logger: n.log})
+	fetcher, err := git.New(git.Config{Bases: n.set.Source.hosts(), Dir: scratch, AllowFile: n.set.Source.AllowFiles, AllowHosts: n.set.Source.AllowHosts, Now: n.set.Now, Logger: n.log})
 	switch {
 	case err == nil:
 		sources = repositories{fetcher, scratch}

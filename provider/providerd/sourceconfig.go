@@ -27,6 +27,8 @@ type SourceConfig struct {
 	// AllowFiles are directories of this machine whose repositories anybody who
 	// may deploy may name by file://.
 	AllowFiles []string
+	// AllowHosts are git hosts that may be named though they are in a private network.
+	AllowHosts []string
 	// GitHub, GitHubAPI and GitLab are base URLs; empty are the public ones.
 	GitHub, GitHubAPI, GitLab string
 	// Env is "NAME=VALUE" for the commands of builds, of the names in [buildEnv].
@@ -66,6 +68,11 @@ func (c SourceConfig) faults() []status.Fault {
 	for i, dir := range c.AllowFiles {
 		if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir {
 			fault(fmt.Sprintf("git-allow-file[%d]", i), fmt.Sprintf("%q", dir), "a clean absolute path")
+		}
+	}
+	for i, host := range c.AllowHosts {
+		if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Hostname() == "" {
+			fault(fmt.Sprintf("git-allow-host[%d]", i), fmt.Sprintf("%.80q", host), "HOST or HOST:PORT")
 		}
 	}
 	for _, x := range [][2]string{{"git-github-url", c.GitHub}, {"git-github-api-url", c.GitHubAPI}, {"git-gitlab-url", c.GitLab}} {
