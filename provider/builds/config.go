@@ -53,6 +53,8 @@ type Job struct {
 	Port uint16
 	// Log receives what the build writes.
 	Log io.Writer
+	// Progress is told how much is done, in per cent.
+	Progress func(percent int)
 }
 
 // Made is a plain image. Its layers may be opened until Close.

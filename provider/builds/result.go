@@ -48,7 +48,7 @@ func (q *Queue) keepMade(ctx context.Context, j *job, in input, plan detect.Plan
 		return err
 	}
 	q.endLog(j)
-	// The image first: an ended build has one.
+	// The image first: who hears that the build has ended asks for it at once.
 	j.mu.Lock()
 	j.image = sealed
 	j.mu.Unlock()

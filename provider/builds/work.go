@@ -118,7 +118,10 @@ func (q *Queue) attempt(ctx context.Context, j *job) (err error) {
 	if err != nil {
 		return err
 	}
-	made, err := q.cfg.Builder.Build(ctx, Job{Namespace: j.ns, Source: in.tree, Plan: plan, Args: j.asked.Args, Port: j.asked.Port, Log: j.log})
+	made, err := q.cfg.Builder.Build(ctx, Job{
+		Namespace: j.ns, Source: in.tree, Plan: plan, Args: j.asked.Args, Port: j.asked.Port, Log: j.log,
+		Progress: func(percent int) { q.advance(ctx, j, percent) },
+	})
 	if err != nil {
 		return err
 	}
@@ -134,6 +137,23 @@ func (q *Queue) attempt(ctx context.Context, j *job) (err error) {
 // stage enters one.
 func (q *Queue) stage(ctx context.Context, j *job, name string) error {
 	return q.update(ctx, j, func(b *Build) error { return b.enter(name, q.cfg.Now().UTC()) })
+}
+
+// advance shows how much of the compiling is done, in per cent. That it is not stored
+// is no reason to end a build.
+func (q *Queue) advance(ctx context.Context, j *job, percent int) {
+	from, to := stages[rank(stageCompiling)].progress, stages[rank(stageSealing)].progress
+	at := from + (to-from)*min(max(percent, 0), 100)/100
+	if at <= j.get().Progress {
+		return
+	}
+	err := q.update(ctx, j, func(b *Build) error {
+		b.Progress = max(b.Progress, at)
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		q.cfg.Logger.Warn("the progress of a build is not stored", "build", j.id, "err", err)
+	}
 }
 
 // fail ends a build with an error.
@@ -173,6 +193,9 @@ func (q *Queue) discard(ctx context.Context, j *job) {
 		return
 	}
 	if id != "" {
+		q.mu.Lock()
+		delete(q.made, id)
+		q.mu.Unlock()
 		if err := q.cfg.Artifacts.Delete(ctx, j.ns, id); err != nil && status.CodeOf(err) != status.NotFound {
 			q.cfg.Logger.Warn("removing the artifact of a build", "build", j.id, "err", err)
 		}

@@ -49,6 +49,8 @@ type pending struct {
 	Git      *builds.GitSource `json:"git,omitempty"`
 	Await    bool              `json:"await,omitempty"`
 	Expected uint64            `json:"expected,omitempty"`
+	// Secrets are as safe here as in the pod's order: documents are sealed.
+	Secrets map[string]map[string][]byte `json:"secrets,omitempty"`
 }
 
 func pendingOf(r Request) (*pending, error) {
@@ -56,7 +58,7 @@ func pendingOf(r Request) (*pending, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding the manifest: %w", err)
 	}
-	return &pending{Manifest: raw, Runtime: r.Runtime, Entry: r.Entry, Git: r.Git, Await: r.AwaitBuild, Expected: r.Expected}, nil
+	return &pending{Manifest: raw, Runtime: r.Runtime, Entry: r.Entry, Git: r.Git, Await: r.AwaitBuild, Expected: r.Expected, Secrets: r.Secrets}, nil
 }
 
 // awaits reports whether a deployment waits for a build of somebody.
@@ -252,7 +254,7 @@ func (o *Orchestrator) goOn(ctx context.Context, d *deployment) bool {
 	}
 	r := Request{
 		Namespace: now.Namespace, App: now.App, Environment: now.Environment, By: now.CreatedBy, Runtime: p.Runtime, Entry: p.Entry, Manifest: m,
-		Git: p.Git, AwaitBuild: p.Await, Expected: p.Expected, ClaimedCommit: now.Source.ClaimedCommit,
+		Git: p.Git, AwaitBuild: p.Await, Expected: p.Expected, Secrets: p.Secrets, ClaimedCommit: now.Source.ClaimedCommit,
 	}
 	if !r.built() {
 		// Its files are the build's.

@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -303,7 +304,8 @@ func TestBuildOverRestart(t *testing.T) {
 			y := newYard(w)
 			y.gate = make(chan struct{})
 			o, _, stop := both(w, y)
-			d, err := o.Submit(t.Context(), w.site(change))
+			secrets := map[string]map[string][]byte{"keys": {"token": []byte("s3cret")}}
+			d, err := o.Submit(t.Context(), w.site(change, func(r *deploy.Request) { r.Secrets = secrets }))
 			must(t, err)
 			compiling(t, o, d.ID)
 			stop()
@@ -312,6 +314,14 @@ func TestBuildOverRestart(t *testing.T) {
 			d, _ = ended(t, o, d.ID)
 			if d.Status != deploy.Succeeded || w.core.order("team", "shop").Containers[0].Env[0].Value != "deployment" {
 				t.Errorf("got %+v, %+v", d, d.Failure)
+			}
+			order, err := w.core.Ordered(t.Context(), "ns:team", "shop", d.Revision)
+			if diff := cmp.Diff(secrets, order.Secrets); err != nil || diff != "" {
+				t.Errorf("the secrets: %v, %s", err, diff)
+			}
+			all, err := w.deps.All(t.Context())
+			if must(t, err); bytes.Contains(all[d.ID], []byte("czNjcmV0")) {
+				t.Errorf("an ended deployment keeps its secrets: %s", all[d.ID])
 			}
 			if _, total, _ := q.List(t.Context(), "team", "", builds.Page{}); total != 1 {
 				t.Errorf("%d builds", total)

@@ -91,9 +91,18 @@ func (p packer) Build(ctx context.Context, j builds.Job) (builds.Made, error) {
 	req := build.Request{
 		Runtime: build.Runtime(j.Plan.Runtime), FS: j.Source, Entry: j.Plan.Entry, Args: j.Args, Port: j.Port,
 		Namespace: j.Namespace, Log: j.Log, Platform: p.platform,
+		Progress: func(_ string, percent int) { j.Progress(percent) },
 	}
-	if slices.Contains(build.Languages(), req.Runtime) {
+	switch {
+	case slices.Contains(build.Languages(), req.Runtime):
 		req.Plan = &j.Plan
+	case req.Runtime == build.Binary && len(j.Plan.Argv) > 1:
+		if j.Plan.Argv[0] == "/bin/sh" {
+			return builds.Made{}, status.New(status.InvalidArgument, "build.shell", "the command needs a shell, and the image of an executable has none").
+				WithHint("name the program and its arguments, without quotes, variables and pipes; or write a Dockerfile")
+		}
+		// The executable is the entry; what a Procfile says behind it goes on.
+		req.Args = append(slices.Clone(j.Plan.Argv[1:]), j.Args...)
 	}
 	out, err := p.Builder.Build(ctx, req)
 	if err != nil {
