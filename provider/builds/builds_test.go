@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 
 	"apocryph/attest/provenance"
 	"apocryph/manifest/slug"
@@ -74,7 +75,10 @@ func TestUpload(t *testing.T) {
 		t.Errorf("got %q, %v", s, err)
 	}
 	var names []string
-	tr := tar.NewReader(bytes.NewReader(w.arts[b.ArtifactID]))
+	plain, err := zstd.NewReader(bytes.NewReader(w.arts[b.ArtifactID]))
+	must(t, err)
+	defer plain.Close()
+	tr := tar.NewReader(plain)
 	for h, err := tr.Next(); err == nil; h, err = tr.Next() {
 		names = append(names, h.Name)
 	}

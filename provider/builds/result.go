@@ -18,8 +18,9 @@ const (
 	// ExecutableType is an executable: a Go program's.
 	ExecutableType = "application/x-executable"
 	// ThinImageType is a tar of an OCI image layout without the layers of the base
-	// image. It names them by digest.
-	ThinImageType = "application/vnd.apocryph.image.thin.v1+tar"
+	// image, which it names by digest. It is compressed with zstd, and its layers are
+	// not: their digests are those of the image.
+	ThinImageType = "application/vnd.apocryph.image.thin.v1+tar+zstd"
 )
 
 // keepMade seals an image, keeps what is for people, and ends the build.
@@ -124,7 +125,7 @@ func fileDigest(path string) (string, error) {
 // artifact keeps what is for people. Its id is stored before its bytes come, so that
 // none is left by a crash.
 func (q *Queue) artifact(ctx context.Context, j *job, made Made) (string, error) {
-	kind, name := ThinImageType, "build-"+j.id[:8]+".oci.tar"
+	kind, name := ThinImageType, "build-"+j.id[:8]+".oci.tar.zst"
 	if made.Binary != "" {
 		kind, name = ExecutableType, "build-"+j.id[:8]
 	}
@@ -154,7 +155,7 @@ func (q *Queue) artifact(ctx context.Context, j *job, made Made) (string, error)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		w.CloseWithError(writeThin(ctx, w, made.Image, thin.Layers))
+		w.CloseWithError(writeCompressed(ctx, w, made.Image, thin.Layers))
 	}()
 	_, err = q.cfg.Artifacts.Upload(ctx, j.ns, a.ID, r, nil)
 	_ = r.Close()
