@@ -11,7 +11,12 @@ import (
 )
 
 // tenant is to whom the images of a namespace belong: the publisher of its pods.
-func (j *job) tenant() provider.PublisherID { return provider.PublisherID("ns:" + j.ns) }
+func (j *job) tenant() provider.PublisherID {
+	if id, ok := peerOf(j.ns); ok {
+		return id
+	}
+	return provider.PublisherID("ns:" + j.ns)
+}
 
 // sealed seals an image with what there is to say of it.
 func (q *Queue) sealed(ctx context.Context, j *job, said provenance.Build, made Made) (*Image, error) {

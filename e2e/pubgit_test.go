@@ -1,0 +1,121 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"apocryph/e2e/harness"
+)
+
+// repository is a git repository below dir, with a branch main and one that was never
+// merged into it.
+type repository struct {
+	dir, slug string
+	// main and stray are commits.
+	main, stray string
+}
+
+// newRepository commits a static site, signed with the SSH key of a file unless that
+// is empty.
+func newRepository(t *testing.T, dir, key string) *repository {
+	t.Helper()
+	r := &repository{dir: dir, slug: "file://" + dir}
+	if err := os.MkdirAll(filepath.Join(dir, "site"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.git(t, "init", "-q", "-b", "main")
+	r.main = r.commit(t, "<h1>from a commit</h1>", key)
+	r.git(t, "checkout", "-q", "-b", "stray")
+	r.stray = r.commit(t, "<h1>a stranger's</h1>", key)
+	r.git(t, "checkout", "-q", "main")
+	return r
+}
+
+func (r *repository) commit(t *testing.T, page, key string) string {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(r.dir, "site", "index.html"), []byte(page), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r.git(t, "add", ".")
+	args := []string{"commit", "-q", "-m", "a page"}
+	if key != "" {
+		args = append([]string{"-c", "gpg.format=ssh", "-c", "user.signingkey=" + key}, append(args, "-S")...)
+	}
+	r.git(t, args...)
+	return r.git(t, "rev-parse", "HEAD")
+}
+
+func (r *repository) git(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("git", append([]string{"-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"}, args...)...)
+	cmd.Dir = r.dir
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("git %q: %v\n%s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// keyPair makes an SSH key, and returns its path.
+func keyPair(t *testing.T, path string) string {
+	t.Helper()
+	out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "a@example.org", "-f", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ssh-keygen: %v\n%s", err, out)
+	}
+	return path
+}
+
+// TestDeployFromGit deploys a commit over libp2p: the provider builds it, the publisher
+// holds what it says of the build against the slug, the branch and the signer, and what
+// is not as asked for never runs.
+func TestDeployFromGit(t *testing.T) {
+	w := harness.New(t)
+	dir := filepath.Dir(w.Write("repos/.keep", ""))
+	signer, other := keyPair(t, w.Path("signer")), keyPair(t, w.Path("other"))
+	r := newRepository(t, filepath.Join(dir, "site"), signer)
+	p := w.Provider("provider", "--git-allow-file", dir)
+	pub := w.Publisher("publisher")
+	pol := pub.Policy(p)
+	deploy := func(slug string, more ...string) []string {
+		return append([]string{"deploy", "--git", slug, "--provider", p.Addr(), "--policy", pol, "--path", "site"}, more...)
+	}
+
+	pub.Fails(12, []string{"is not signed by a key of --signer"}, deploy(r.slug, "--signer", other+".pub")...)
+	pub.Fails(10, []string{"branch"}, deploy(r.slug+"#"+r.stray, "--branch", "main")...)
+	pub.Fails(10, []string{"no-such"}, deploy(r.slug+"#no-such")...)
+	if pods := harness.Pods(t, p); len(pods) != 0 {
+		t.Fatalf("what was refused runs: %v", pods)
+	}
+
+	got := pub.Must(deploy(r.slug, "--signer", signer+".pub")...)
+	answers(t, p, got.Last(), "from a commit")
+	for _, want := range []string{r.main[:12], "signed by"} {
+		if !strings.Contains(got.Stderr, want) {
+			t.Errorf("it does not say %q:\n%s", want, got.Stderr)
+		}
+	}
+	if list := pub.Must("list").Stdout; !strings.Contains(list, r.main[:12]) {
+		t.Errorf("list does not show the commit:\n%s", list)
+	}
+	if status := pub.Must("status", "site").Stdout; !strings.Contains(status, r.main) {
+		t.Errorf("status does not show the commit:\n%s", status)
+	}
+	second := r.commit(t, "<h1>the next one</h1>", signer)
+	answers(t, p, pub.Must(deploy(r.slug, "--signer", signer+".pub")...).Last(), "the next one")
+	history := pub.Must("history", "site").Stdout
+	for _, want := range []string{r.main[:12], second[:12]} {
+		if !strings.Contains(history, want) {
+			t.Errorf("history does not show %s:\n%s", want, history)
+		}
+	}
+	plan := pub.Must("plan", r.slug+"#"+r.main[:10], "--path", "site", "--json").Object(t)
+	if plan["commit"] != r.main || plan["runtime"] != "static" {
+		t.Errorf("plan: %v", plan)
+	}
+	pub.Must("delete", "site")
+}
