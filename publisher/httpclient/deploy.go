@@ -38,8 +38,18 @@ func (c *Client) Deploy(ctx context.Context, req Request, report func(Event)) (*
 		defer mu.Unlock()
 		report(e)
 	}
-	f := &follower{c: c, report: serial}
-	if err := f.submit(ctx, req); err != nil {
+	return c.submit(ctx, serial, func(key string) (*http.Response, func() error, error) {
+		return c.post(ctx, req, "/deploy", wantEvents, key, serial)
+	})
+}
+
+// wantEvents asks for a deployment's events, or for the deployment.
+const wantEvents = "text/event-stream, application/json;q=0.5"
+
+// submit sends what makes a deployment, and follows it to its end.
+func (c *Client) submit(ctx context.Context, report func(Event), send sender) (*Deployment, error) {
+	f := &follower{c: c, report: report}
+	if err := f.submit(ctx, send); err != nil {
 		return f.deployment(), err
 	}
 	if err := f.follow(ctx); err != nil {
@@ -81,14 +91,18 @@ func (c *Client) post(ctx context.Context, req Request, to, accept, key string, 
 	return resp, b.end, nil
 }
 
+// sender sends one request under a key. Its end releases the request's body, when
+// the answer was read.
+type sender func(key string) (resp *http.Response, end func() error, err error)
+
 // submit sends the request until the deployment has a name.
-func (f *follower) submit(ctx context.Context, req Request) error {
+func (f *follower) submit(ctx context.Context, send sender) error {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // it never fails, see crypto/rand
 	key := hex.EncodeToString(id[:])
 	pause := f.c.pause
 	for try := 1; ; try++ {
-		err := f.once(ctx, req, key)
+		err := f.once(ctx, send, key)
 		again := status.ReasonOf(err) == reasonLost || try > 1 && status.ReasonOf(err) == "api.unreachable"
 		wait := pause
 		if status.ReasonOf(err) == "api.key_running" {
@@ -107,8 +121,8 @@ func (f *follower) submit(ctx context.Context, req Request) error {
 
 // once sends the request and reads the answer as far as it comes. No error with
 // an id and no result: the stream is to be resumed.
-func (f *follower) once(ctx context.Context, req Request, key string) error {
-	resp, end, err := f.c.post(ctx, req, "/deploy", "text/event-stream, application/json;q=0.5", key, f.report)
+func (f *follower) once(ctx context.Context, send sender, key string) error {
+	resp, end, err := send(key)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package httpclient
 
 import (
 	"regexp"
+	"time"
 
 	"apocryph/proto/status"
 )
@@ -23,6 +24,11 @@ type Deployment struct {
 	PodID          string   `json:"pod_id"`
 	Warnings       []string `json:"warnings"`
 	Failure        *Failure `json:"error"`
+	AppID          string   `json:"app_id"`
+	// Rollback is the revision that was brought back, 0 where it is a new one.
+	Rollback uint64    `json:"rollback_of"`
+	Created  time.Time `json:"created_at"`
+	Updated  time.Time `json:"updated_at"`
 }
 
 // Failure is why a deployment failed.

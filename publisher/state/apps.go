@@ -75,8 +75,11 @@ func (s *State) readApp(path string) (record, error) {
 }
 
 // appFiles lists the files of the apps of a name, or of all for "", sorted.
-func (s *State) appFiles(name string) ([]string, error) {
-	dir := filepath.Join(s.dir, "apps")
+func (s *State) appFiles(name string) ([]string, error) { return s.filesOf("apps", name) }
+
+// filesOf lists the files NAME.HASH.json of a directory.
+func (s *State) filesOf(kind, name string) ([]string, error) {
+	dir := filepath.Join(s.dir, kind)
 	all, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, s.diskError(err, dir)
@@ -149,7 +152,8 @@ func (s *State) find(name, provider string) (record, error) {
 func (s *State) unknown(what string) error {
 	err := status.New(status.NotFound, "state.not_found", "no app named %s was deployed from here", what)
 	files, listErr := s.appFiles("")
-	if listErr != nil || len(files) == 0 {
+	direct, directErr := s.filesOf("direct", "")
+	if files = append(files, direct...); errors.Join(listErr, directErr) != nil || len(files) == 0 {
 		return err.WithHint("publisher deploy deploys one")
 	}
 	var names []string

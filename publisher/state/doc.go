@@ -18,6 +18,7 @@
 //
 //	key                  32 random bytes
 //	apps/NAME.HASH.json  one app at one provider; HASH is of the provider's id
+//	direct/NAME.HASH.json  one app at one HTTP API, in one namespace and environment
 //	layers/HASH.json     one encrypted layer
 //	machines/HASH.json   one TPM whose attestation key was activated
 //	logs/HASH.json       what was seen of one provider's transparency log

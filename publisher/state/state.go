@@ -30,7 +30,7 @@ func Open(dir string) (*State, error) {
 		return nil, status.New(status.InvalidArgument, "state.dir", "dir: got nothing, want a directory")
 	}
 	s := &State{dir: dir, now: time.Now}
-	for _, d := range []string{"", "api-tokens", "apps", "counters", "layers", "locks", "logs", "machines", "policies", "receipt-keys"} {
+	for _, d := range []string{"", "api-tokens", "apps", "counters", "direct", "layers", "locks", "logs", "machines", "policies", "receipt-keys"} {
 		d = filepath.Join(dir, d)
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, s.diskError(err, d)
