@@ -30,12 +30,12 @@ type scratch struct {
 // newScratch makes an empty repository that belongs to the user uid, or to
 // this process where uid is negative. It is not made by git init, which wants
 // to walk the directories above.
-func newScratch(parent string, uid int, config string) (s *scratch, err error) {
+func newScratch(parent string, uid int, config string) (_ *scratch, err error) {
 	dir, err := os.MkdirTemp(parent, scratchPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("making a scratch repository: %w", err)
 	}
-	s = &scratch{dir: dir}
+	s := &scratch{dir: dir}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("making a scratch repository: %w", err), s.remove())

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 
 	"apocryph/proto/status"
 )
@@ -158,6 +159,9 @@ func (q *Queue) advance(ctx context.Context, j *job, percent int) {
 
 // fail ends a build with an error.
 func (q *Queue) fail(ctx context.Context, j *job, err error) error {
+	if status.CodeOf(err) == status.Internal && errors.Is(err, syscall.ENOSPC) {
+		err = status.Wrap(err, status.ResourceExhausted, "build.disk", "this provider's disk is full").WithHint("try again later, or another provider")
+	}
 	public := status.Public(err)
 	detail := public.Detail
 	for n, f := range public.Faults {
