@@ -18,8 +18,9 @@ const (
 	// EndpointType is the media type of all of them.
 	EndpointType = "application/vnd.apocryph.attestation+json"
 	// MaxEndpoint bounds any of them, in bytes: base64 of evidence whose boot log
-	// and certificates are at their caps, a receipt, and statements about builds.
-	MaxEndpoint = 2<<20 + MaxStatements
+	// and certificates are at their caps, a receipt, statements about builds, and the
+	// log that has them.
+	MaxEndpoint = 2<<20 + MaxStatements + 2*MaxEndpointLog
 	// MaxStatements bounds the envelopes of an [Endpoint]'s statements together, in bytes,
 	// and maxBuilds their number: a verifier opens each.
 	MaxStatements = 4 << 20
@@ -43,6 +44,9 @@ type Endpoint struct {
 	// Provenance are DSSE envelopes (package provenance) with statements about how
 	// the images were built, signed with the same key.
 	Provenance [][]byte
+	// Log has the builds among them that were made in this boot; nil where there are
+	// none, or where it is too long to be shown.
+	Log *EndpointLog
 }
 
 // Activate asks a provider to prove that its TPM holds the keys that the
@@ -63,6 +67,7 @@ type endpointJSON struct {
 	Receipt  json.RawMessage `json:"receipt,omitempty"`
 	// Provenance are envelopes.
 	Provenance []json.RawMessage `json:"provenance,omitempty"`
+	Log        *endpointLogJSON  `json:"log,omitempty"`
 }
 
 type activateJSON struct {
@@ -84,7 +89,7 @@ func (e Endpoint) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, status.Wrap(err, status.Internal, reasonEndpoint, "encoding evidence")
 	}
-	out := endpointJSON{Version: endpointVersion, Result: result, Receipt: e.Receipt}
+	out := endpointJSON{Version: endpointVersion, Result: result, Receipt: e.Receipt, Log: e.Log.wire()}
 	for _, p := range e.Provenance {
 		out.Provenance = append(out.Provenance, p)
 	}
@@ -115,6 +120,9 @@ func DecodeEndpoint(b []byte) (*Endpoint, error) {
 		return nil, tooLarge("claims", n, MaxClaims)
 	}
 	var err error
+	if out.Log, err = in.Log.log(); err != nil {
+		return nil, err
+	}
 	if out.Evidence, err = EvidenceFromWire(result.GetEvidence()); err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ func endpoint() Endpoint {
 		Claims: []byte("claims"), Evidence: []Evidence{tpmEvidence()},
 		Identity: &TPMIdentity{EKCertificates: [][]byte{{1}}, EKPublic: []byte{2}, AKPublic: []byte{3}},
 		Receipt:  []byte(`{"payload":"e30="}`),
+		Log:      &EndpointLog{Records: []byte{1}, Openings: map[uint64][]byte{3: {2}, 7: {3}}},
 	}
 }
 
@@ -77,8 +78,24 @@ func TestEndpointRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	with := func(l *EndpointLog) []byte {
+		e := endpoint()
+		e.Log = l
+		b, err := e.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	many := map[uint64][]byte{}
+	for i := range maxBuilds + 1 {
+		many[uint64(i)] = nil
+	}
 	for name, in := range map[string][]byte{
-		"nothing": nil, "text": []byte("<html>"), "a list": []byte("[]"), "no version": []byte(`{}`), "half": b[:len(b)/2],
+		"a long log": with(&EndpointLog{Records: make([]byte, MaxEndpointLog+1)}), "many openings": with(&EndpointLog{Openings: many}),
+		"a long opening": with(&EndpointLog{Openings: map[uint64][]byte{0: make([]byte, maxOpening+1)}}),
+		"opened twice":   bytes.Replace(with(&EndpointLog{Openings: map[uint64][]byte{7: {1}, 8: {1}}}), []byte(`"seq":8`), []byte(`"seq":7`), 1),
+		"nothing":        nil, "text": []byte("<html>"), "a list": []byte("[]"), "no version": []byte(`{}`), "half": b[:len(b)/2],
 		"twice": append(bytes.Clone(b), b...), "another version": bytes.Replace(b, []byte(`"0.0.1"`), []byte(`"0.0.2"`), 1),
 		"no base64": []byte(`{"version":"0.0.1","result":"*"}`), "no message": []byte(`{"version":"0.0.1","result":"/w=="}`),
 		"no identity": []byte(`{"version":"0.0.1","result":"","tpm_identity":"/w=="}`),

@@ -73,7 +73,7 @@ func (s *Service) AttestEndpoint(ctx context.Context, id PodID, host string, non
 	}
 	ch := attest.Challenge{Purpose: attest.PurposeEndpoint, Nonce: nonce, Host: host}
 	var identity *attest.TPMIdentity
-	got, _, err := s.evidence(ctx, ch, nil, p, func(id attest.TPMIdentity) (attest.Activation, error) {
+	got, held, err := s.evidence(ctx, ch, nil, p, func(id attest.TPMIdentity) (attest.Activation, error) {
 		// The proof comes with a request of its own, see [Service.ActivateEndpoint].
 		identity = &id
 		return attest.Activation{}, nil
@@ -90,8 +90,14 @@ func (s *Service) AttestEndpoint(ctx context.Context, id PodID, host string, non
 	if _, _, err := s.transparency.claims(ctx, digest); err != nil {
 		return nil, err
 	}
+	log, err := s.builtInLog(ctx, shown.buildIDs, held)
+	if err != nil {
+		return nil, err
+	}
 	s.endpoints.add(digest, s.cfg.Now())
-	return &attest.Endpoint{Claims: got.Claims, Evidence: got.Evidence, Identity: identity, Receipt: shown.envelope, Provenance: shown.builds}, nil
+	return &attest.Endpoint{
+		Claims: got.Claims, Evidence: got.Evidence, Identity: identity, Receipt: shown.envelope, Provenance: shown.builds, Log: log,
+	}, nil
 }
 
 // ActivateEndpoint proves that this machine's TPM holds the keys that the

@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"apocryph/attest"
 	"apocryph/attest/podlog"
 	"apocryph/attest/provenance"
 	"apocryph/attest/receipt"
@@ -146,3 +148,96 @@ func TestBuiltRefuses(t *testing.T) {
 		}
 	})
 }
+
+// TestBuiltInTheLog: an endpoint shows the log for builds of this boot, and opens
+// nothing else of it.
+func TestBuiltInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := &shelf{kept: map[string][]byte{}}
+		n := w.run(func(c *provider.Config) { c.Statements = s })
+		img := w.image("sleep")
+		must1(n.Built(t.Context(), alice, uploadOf(img.ImageID, w.now()), kept))
+		must1(n.Built(t.Context(), alice, uploadOf(img.ImageID, w.now()), kept))
+		got := n.deploy(order(t, alice, provider.Create, app("app", img, host("a.example"))))
+		other := n.deploy(order(t, bob, provider.Create, app("app", img, host("b.example"))))
+		e := must1(n.AttestEndpoint(t.Context(), got.PodID, "a.example", [32]byte{1}))
+		claims := must1(attest.DecodeClaims(e.Claims))
+		records := must1(podlog.DecodeList(e.Log.Records))
+		head := must1(podlog.Replay(records, podlog.Head{}))
+		if value := must1(head.Value(podlog.SHA384)); !bytes.Equal(value, claims.PodLogHead) || head.Length != claims.PodLogLength {
+			t.Errorf("the log leads to %x, the claims have %x", value, claims.PodLogHead)
+		}
+		if len(e.Log.Openings) != 1 {
+			t.Fatalf("%d events are opened", len(e.Log.Openings))
+		}
+		for seq, raw := range e.Log.Openings {
+			done := must1(podlog.Open(records[seq], must1(podlog.DecodeOpening(raw)))).(*podlog.BuildDone)
+			if done.PodID != "build-1" || seq+1 == head.Length {
+				t.Errorf("record %d is %+v", seq, done)
+			}
+		}
+		if e := must1(n.AttestEndpoint(t.Context(), other.PodID, "b.example", [32]byte{1})); e.Log != nil {
+			t.Error("the log is shown for a pod that was not built here")
+		}
+	})
+}
+
+// TestWhatIsSaidOfABuild: an upload does not displace a commit, and what a pod has
+// is not forgotten.
+func TestWhatIsSaidOfABuild(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := &shelf{kept: map[string][]byte{}}
+		n := w.run(func(c *provider.Config) { c.Statements = s })
+		img := w.image("sleep")
+		said := func() provenance.Build {
+			t.Helper()
+			statement := must1(s.Statement(t.Context(), alice, img.ImageID))
+			if statement == nil {
+				return provenance.Build{}
+			}
+			return must1(provenance.Decode(statement))
+		}
+		upload := uploadOf(img.ImageID, w.now())
+		git := upload
+		git.ID, git.Upload, git.Source = "build-2", "", &provenance.Source{
+			Repository: "file:///srv/site", Branch: "refs/heads/main", Method: "clone", Object: []byte(commitObject),
+			Commit: "6b073e8ed4be07c8800c5ad19dbd1f1b9774eb91", Tree: "9bedf67800b2923982bdf60c89c57ce6fd2d9a1c",
+		}
+		must1(n.Built(t.Context(), alice, upload, kept))
+		if said().ID != "build-1" {
+			t.Errorf("got %+v", said())
+		}
+		must1(n.Built(t.Context(), alice, git, kept))
+		upload.ID = "build-3"
+		envelope := must1(n.Built(t.Context(), alice, upload, kept))
+		if b := must1(provenance.Verify(envelope, n.receiptKey())); b.ID != "build-3" || said().ID != "build-2" {
+			t.Errorf("an upload gets %s and leaves %s", b.ID, said().ID)
+		}
+		git.ID = "build-4"
+		must1(n.Built(t.Context(), alice, git, kept))
+		if said().ID != "build-4" {
+			t.Errorf("a later build of a commit leaves %s", said().ID)
+		}
+		if _, err := n.SignBuilt([]byte("{}")); status.ReasonOf(err) != "provenance.parse" {
+			t.Errorf("anything is signed: %v", err)
+		}
+
+		n.deploy(order(t, alice, provider.Create, app("app", img, host("a.example"))))
+		refused(t, n.DropBuilt(t.Context(), alice, img.ImageID), status.Conflict, "provenance.in_use")
+		must(t, n.DropBuilt(t.Context(), bob, img.ImageID))
+		if said().ID == "" {
+			t.Error("another owner drops it")
+		}
+		must(t, n.Delete(t.Context(), alice, "app", false))
+		synctest.Wait()
+		must(t, n.DropBuilt(t.Context(), alice, img.ImageID))
+		if said().ID != "" {
+			t.Error("it is there still")
+		}
+	})
+}
+
+const commitObject = "tree 9bedf67800b2923982bdf60c89c57ce6fd2d9a1c\n" +
+	"author Ann <ann@example.org> 1763719200 +0000\ncommitter Ann <ann@example.org> 1763719200 +0000\n\na page\n"

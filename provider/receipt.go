@@ -22,6 +22,8 @@ type signed struct {
 	envelope  []byte
 	// builds are statements about its images, in their envelopes.
 	builds [][]byte
+	// buildIDs are those of the builds.
+	buildIDs []PodID
 }
 
 // receipt returns the signed statement about a running pod as rec has it. It is
@@ -63,7 +65,7 @@ func (s *Service) receiptAndBuilds(ctx context.Context, p *pod, rec Record) (*si
 	for _, e := range rec.Endpoints {
 		r.Endpoints = append(r.Endpoints, receipt.Endpoint{Container: e.Container, Protocol: string(e.Protocol), URL: e.URL})
 	}
-	builds, err := s.builds(ctx, rec, &r)
+	builds, ids, err := s.builds(ctx, rec, &r)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +73,7 @@ func (s *Service) receiptAndBuilds(ctx context.Context, p *pod, rec Record) (*si
 	if err != nil {
 		return nil, fmt.Errorf("signing the receipt of pod %s: %w", rec.ID, err)
 	}
-	p.receipt = &signed{rec.Revision, slices.Clone(rec.Endpoints), envelope, builds}
+	p.receipt = &signed{rec.Revision, slices.Clone(rec.Endpoints), envelope, builds, ids}
 	return p.receipt, nil
 }
 

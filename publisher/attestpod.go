@@ -45,27 +45,13 @@ func expectedPod(app App) (*podlog.ExpectedPod, error) {
 	return want, nil
 }
 
-// bootRegister is what boot left in the register of the pod log: what the boot
-// log makes of it where one came, zeros elsewhere. Of a value of another length
-// no log follows.
-func bootRegister(r *attest.Result) podlog.Head {
-	var h podlog.Head
-	if r.TPM != nil && r.TPM.Boot != nil {
-		copy(h.SHA256[:], r.TPM.Boot.PodLogStart)
-	}
-	if r.TDX != nil && r.TDX.Boot != nil {
-		copy(h.SHA384[:], r.TDX.Boot.PodLogStart)
-	}
-	return h
-}
-
 // replayLog holds what was shown of the pod log against the evidence and, where
 // pod is not nil, against what was deployed. A log that replays becomes a fact
 // for the policy. A provider may have been started again as often as it likes:
 // each time it has to be set up anew.
 func (a *Attested) replayLog(shown podlog.Shown, pod *podlog.ExpectedPod) []attest.Check {
 	checks, entries := podlog.Appraise(a.Result, shown, podlog.Expected{
-		Init: bootRegister(a.Result), Rules: podlog.Rules{Restarts: podlog.MaxRecords}, Pod: pod,
+		Init: podlog.Started(a.Result), Rules: podlog.Rules{Restarts: podlog.MaxRecords}, Pod: pod,
 	})
 	a.Log = entries
 	if entries == nil {

@@ -12,6 +12,7 @@ const (
 	codeImages     = "ATT-111"
 	codeReceipt    = "ATT-114"
 	codeProvenance = "ATT-120"
+	codeLogged     = "ATT-124"
 	codePolicy     = "ATT-160"
 	codeInternal   = "ATT-190"
 )

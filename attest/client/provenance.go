@@ -3,6 +3,7 @@ package client
 import (
 	"crypto/ed25519"
 	"slices"
+	"time"
 
 	"apocryph/attest"
 	"apocryph/attest/policy"
@@ -18,6 +19,10 @@ type Build struct {
 	// Signer is who signed the commit with a key that the policy names; nil
 	// where it names none, or nobody did.
 	Signer *attest.BuildSigner
+	// Logged is when the measured log of this boot has the build as record number
+	// Record; zero where that was not shown, as for a build of an earlier boot.
+	Logged time.Time
+	Record uint64
 }
 
 // SignerOf verifies the signature of a raw commit object with the keys that a

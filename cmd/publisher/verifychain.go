@@ -28,6 +28,10 @@ type reportBuild struct {
 	Signer     string    `json:"signer,omitempty"`
 	SignerName string    `json:"signer_name,omitempty"`
 	Finished   time.Time `json:"finished_at"`
+	// Logged is when the measured log of this boot has the build, Record as which of
+	// its records; absent for a build of an earlier boot.
+	Logged *time.Time `json:"logged_at,omitempty"`
+	Record *uint64    `json:"log_record,omitempty"`
 }
 
 func buildsOf(r *client.Report) []reportBuild {
@@ -38,6 +42,10 @@ func buildsOf(r *client.Report) []reportBuild {
 		}
 		if s := b.Source; s != nil {
 			v.Repository, v.Ref, v.Branch, v.Path, v.Commit, v.Tree = s.Repository, s.Ref, s.Branch, s.Path, s.Commit, s.Tree
+		}
+		if !b.Logged.IsZero() {
+			at, record := b.Logged.UTC(), b.Record
+			v.Logged, v.Record = &at, &record
 		}
 		if b.Signer != nil {
 			v.Signer, v.SignerName = b.Signer.Key, b.Signer.Name
@@ -77,6 +85,14 @@ func (g *globals) printChain(r *client.Report) error {
 	return err
 }
 
+// when says how well it is known when the build took place.
+func (b reportBuild) when() string {
+	if b.Logged == nil {
+		return "finished " + b.Finished.UTC().Format(time.RFC3339) + ", not in the log of this boot"
+	}
+	return fmt.Sprintf("record %d of the measured log, %s", *b.Record, b.Logged.Format(time.RFC3339))
+}
+
 type chain struct{ strings.Builder }
 
 func (c *chain) add(depth int, format string, args ...any) {
@@ -88,7 +104,8 @@ func (c *chain) add(depth int, format string, args ...any) {
 }
 
 func (c *chain) build(b reportBuild) {
-	c.add(5, "provenance %s, runtime %s", b.Statement, b.Runtime)
+	c.add(5, "provenance %s", b.Statement)
+	c.add(6, "built by runtime %s, %s", b.Runtime, b.when())
 	if b.Repository == "" {
 		c.add(6, "uploaded files %s: nobody can look where they are from", b.Upload)
 		return
