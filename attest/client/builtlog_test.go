@@ -51,7 +51,9 @@ func (p *provider) logs(t testing.TB, done podlog.BuildDone, spoil func(*attest.
 	}
 	p.set(func(p *provider) {
 		document := p.document
-		p.claims = func(c *attest.Claims) { c.Register, c.PodLogLength, c.PodLogHead = podlog.RegisterNone, head.Length, value }
+		p.claims = func(c *attest.Claims) {
+			c.Register, c.PodLogLength, c.PodLogHead = podlog.RegisterNone, head.Length, value
+		}
 		p.document = func(d *attest.Endpoint) { document(d); d.Log = shown }
 	})
 }

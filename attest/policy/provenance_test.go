@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ import (
 
 const (
 	ed25519Line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f ann@example.org"
-	armoured    = `-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEY\n-----END PGP PUBLIC KEY BLOCK-----\n`
+	armoured    = `-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEawHN9hYJKwYBBAHaRw8BAQdA+Bm5dHpZXqUBJdTTNAc7NOnHqkMtfx+t+RMo\ne+JX7pm0HWVkMjU1MTkgPGVkMjU1MTlAZXhhbXBsZS5vcmc+iJAEExYIADgWIQQf\nHXN+F+F88C0QF9K0bO6pQy/cOgUCawHN9gIbAwULCQgHAgYVCgkICwIEFgIDAQIe\nAQIXgAAKCRC0bO6pQy/cOrqQAQDT+IXyN9AucNS/g5B2mF2c2WZZH6msvadfX5Cv\n7NijBgD6Aw3ncXOdclSwa+a2yX9rxD7JoNtQcXDMjqs55uCe6gA=\n=8hYk\n-----END PGP PUBLIC KEY BLOCK-----\n`
 )
 
 var provenancePolicy = snpPolicy + `provenance:
@@ -130,7 +131,7 @@ func TestProvenanceText(t *testing.T) {
 	if d := cmp.Diff(p.Provenance, again.Provenance); d != "" {
 		t.Error(d)
 	}
-	if s, wanted := p.WantsSigner(); !wanted || len(s.SSH) != 1 || !strings.Contains(s.PGP[0], "\n\nmDMEY\n") {
+	if s, wanted := p.WantsSigner(); !wanted || len(s.SSH) != 1 || !strings.Contains(s.PGP[0], "\n\nmDMEa") {
 		t.Errorf("got %+v", s)
 	}
 	if _, wanted := parse(t, snpPolicy).WantsSigner(); wanted {
@@ -161,29 +162,32 @@ func TestProvenanceText(t *testing.T) {
 func TestProvenanceRefused(t *testing.T) {
 	line := func(s string) string { return snpPolicy + "provenance:\n  required: true\n  " + s + "\n" }
 	for name, tt := range map[string]struct{ text, field string }{
-		"nothing":            {snpPolicy + "provenance: {}\n", "provenance"},
-		"only false":         {snpPolicy + "provenance: {required: false}\n", "provenance"},
-		"unknown":            {line("builders: [x]"), "provenance.builders"},
-		"yes":                {snpPolicy + "provenance: {required: yes}\n", "provenance.required"},
-		"http":               {line("repositories: ['http://github.com/o/r']"), "provenance.repositories[0]"},
-		"with .git":          {line("repositories: ['https://github.com/o/r.git']"), "provenance.repositories[0]"},
-		"upper-case host":    {line("repositories: ['https://GitHub.com/o/r']"), "provenance.repositories[0]"},
-		"user":               {line("repositories: ['https://u@github.com/o/r']"), "provenance.repositories[0]"},
-		"slash at the end":   {line("repositories: ['https://github.com/o/r/']"), "provenance.repositories[0]"},
-		"host alone":         {line("repositories: ['https://github.com/*']"), "provenance.repositories[0]"},
-		"star within":        {line("repositories: ['https://github.com/*/r']"), "provenance.repositories[0]"},
-		"two stars":          {line("repositories: ['https://github.com/o/*/*']"), "provenance.repositories[0]"},
-		"twice":              {line("repositories: ['https://github.com/o/r', 'https://github.com/o/r']"), "provenance.repositories[1]"},
-		"empty list":         {line("branches: []"), "provenance.branches"},
-		"branch with a star": {line("branches: ['*']"), "provenance.branches[0]"},
-		"branch with dots":   {line("branches: ['a..b']"), "provenance.branches[0]"},
-		"branch like a flag": {line("branches: ['-x']"), "provenance.branches[0]"},
-		"no signers":         {line("signers: {}"), "provenance.signers"},
-		"private key":        {line("signers: {ssh: ['-----BEGIN OPENSSH PRIVATE KEY-----']}"), "provenance.signers.ssh[0]"},
-		"ssh fingerprint":    {line("signers: {ssh: ['SHA256:abc']}"), "provenance.signers.ssh[0]"},
-		"pgp fingerprint":    {line("signers: {pgp: ['ABCD']}"), "provenance.signers.pgp[0]"},
-		"runtime":            {line("runtimes: ['a b']"), "provenance.runtimes[0]"},
-		"base by tag":        {line("base_images: ['python:3.11']"), "provenance.base_images[0]"},
+		"nothing":                 {snpPolicy + "provenance: {}\n", "provenance"},
+		"only false":              {snpPolicy + "provenance: {required: false}\n", "provenance"},
+		"unknown":                 {line("builders: [x]"), "provenance.builders"},
+		"yes":                     {snpPolicy + "provenance: {required: yes}\n", "provenance.required"},
+		"http":                    {line("repositories: ['http://github.com/o/r']"), "provenance.repositories[0]"},
+		"with .git":               {line("repositories: ['https://github.com/o/r.git']"), "provenance.repositories[0]"},
+		"upper-case host":         {line("repositories: ['https://GitHub.com/o/r']"), "provenance.repositories[0]"},
+		"user":                    {line("repositories: ['https://u@github.com/o/r']"), "provenance.repositories[0]"},
+		"slash at the end":        {line("repositories: ['https://github.com/o/r/']"), "provenance.repositories[0]"},
+		"host alone":              {line("repositories: ['https://github.com/*']"), "provenance.repositories[0]"},
+		"star within":             {line("repositories: ['https://github.com/*/r']"), "provenance.repositories[0]"},
+		"two stars":               {line("repositories: ['https://github.com/o/*/*']"), "provenance.repositories[0]"},
+		"twice":                   {line("repositories: ['https://github.com/o/r', 'https://github.com/o/r']"), "provenance.repositories[1]"},
+		"empty list":              {line("branches: []"), "provenance.branches"},
+		"branch with a star":      {line("branches: ['*']"), "provenance.branches[0]"},
+		"branch with dots":        {line("branches: ['a..b']"), "provenance.branches[0]"},
+		"branch like a flag":      {line("branches: ['-x']"), "provenance.branches[0]"},
+		"no signers":              {line("signers: {}"), "provenance.signers"},
+		"private key":             {line("signers: {ssh: ['-----BEGIN OPENSSH PRIVATE KEY-----']}"), "provenance.signers.ssh[0]"},
+		"ssh fingerprint":         {line("signers: {ssh: ['SHA256:abc']}"), "provenance.signers.ssh[0]"},
+		"pgp fingerprint":         {line("signers: {pgp: ['ABCD']}"), "provenance.signers.pgp[0]"},
+		"ssh key cut short":       {line("signers: {ssh: ['" + ed25519Line[:60] + "']}"), "provenance.signers.ssh[0]"},
+		"ssh key of another kind": {line("signers: {ssh: ['ssh-rsa" + strings.TrimPrefix(ed25519Line, "ssh-ed25519") + "']}"), "provenance.signers.ssh[0]"},
+		"pgp key cut short":       {line(`signers: {pgp: ["-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEY\n-----END PGP PUBLIC KEY BLOCK-----\n"]}`), "provenance.signers.pgp[0]"},
+		"runtime":                 {line("runtimes: ['a b']"), "provenance.runtimes[0]"},
+		"base by tag":             {line("base_images: ['python:3.11']"), "provenance.base_images[0]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := policy.Parse([]byte(tt.text))
@@ -194,7 +198,9 @@ func TestProvenanceRefused(t *testing.T) {
 	}
 	keys := make([]string, 65)
 	for i := range keys {
-		keys[i] = "'ssh-ed25519 AAAA" + strings.Repeat("B", i) + "'"
+		wire := append([]byte("\x00\x00\x00\x0bssh-ed25519\x00\x00\x00 "), make([]byte, 32)...)
+		wire[len(wire)-1] = byte(i)
+		keys[i] = "'ssh-ed25519 " + base64.StdEncoding.EncodeToString(wire) + "'"
 	}
 	if _, err := policy.Parse([]byte(line("signers: {ssh: [" + strings.Join(keys, ", ") + "]}"))); err == nil || !strings.Contains(fmt.Sprint(status.Public(err).Faults), "65 keys") {
 		t.Errorf("got %v", err)

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"apocryph/attest/commit"
 )
 
 // maxSigners bounds the keys of a policy: each costs a verifier time.
@@ -71,13 +73,21 @@ func (v *validator) provenance(p *Provenance) {
 	}, "a branch such as main, or a full name such as refs/tags/v1")
 	each("runtimes", p.Runtimes, runtimeName.MatchString, "the name of a runtime, such as static")
 	each("base_images", p.Bases, imageID.MatchString, "sha256: and 64 lower-case hexadecimal digits")
-	each("signers.ssh", p.Signers.SSH, sshKey.MatchString, "a public key as in authorized_keys, such as ssh-ed25519 AAAA…")
+	each("signers.ssh", p.Signers.SSH, func(s string) bool { return sshKey.MatchString(s) && readable(s) },
+		"a public key as in authorized_keys, such as ssh-ed25519 AAAA…; RSA of 2048 bits at least")
 	each("signers.pgp", p.Signers.PGP, func(s string) bool {
-		return strings.HasPrefix(s, "-----BEGIN PGP PUBLIC KEY BLOCK-----") && strings.HasSuffix(strings.TrimSpace(s), "-----END PGP PUBLIC KEY BLOCK-----")
-	}, "an armoured PGP public key")
+		return strings.HasPrefix(s, "-----BEGIN PGP PUBLIC KEY BLOCK-----") && strings.HasSuffix(strings.TrimSpace(s), "-----END PGP PUBLIC KEY BLOCK-----") && readable(s)
+	}, "an armoured PGP public key that can sign")
 	if n := len(p.Signers.SSH) + len(p.Signers.PGP); n > maxSigners {
 		v.fault(at+".signers", strconv.Itoa(n)+" keys", "at most "+strconv.Itoa(maxSigners))
 	}
+}
+
+// readable reports whether a verifier of commits can use a key: one that it cannot
+// read is found out here, and not when a commit is refused.
+func readable(key string) bool {
+	keys, err := commit.ParseKeys([]byte(key))
+	return err == nil && keys.Len() > 0
 }
 
 // canonicalRepository reports whether a text is a repository's one URL.
