@@ -3,11 +3,11 @@ package pull
 import (
 	"fmt"
 	"io/fs"
-	"regexp"
 	"strings"
 	"time"
 
 	"apocryph/attest/commit"
+	"apocryph/manifest/direct"
 	"apocryph/manifest/slug"
 	"apocryph/p2p/git"
 	"apocryph/proto/status"
@@ -64,8 +64,6 @@ type Config struct {
 	Updated       time.Time       `json:"updated_at"`
 }
 
-var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
 // slug is the repository, without a ref.
 func (c Config) slug() (slug.Slug, error) {
 	text := c.Repo
@@ -94,8 +92,8 @@ func (c *Config) check() error {
 	fault := func(field, got, want string) {
 		faults = append(faults, status.Fault{Field: field, Got: fmt.Sprintf("%.80q", got), Want: want})
 	}
-	if !label.MatchString(c.Namespace) {
-		fault("/namespace", c.Namespace, "a DNS label: lower case letters, digits and hyphens, at most 63")
+	if !direct.IsNamespace(c.Namespace) {
+		fault("/namespace", c.Namespace, direct.WantNamespace)
 	}
 	switch s, err := c.slug(); {
 	case c.Repo == "":

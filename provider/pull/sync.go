@@ -3,6 +3,7 @@ package pull
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"apocryph/attest/commit"
 	"apocryph/p2p/git"
@@ -69,6 +70,12 @@ func (p *Puller) prepare(ctx context.Context, r Request) (*change, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	if r.Ref != "" && s.Branch == "" {
+		// A ref that is given is on the default branch too, and not on its own.
+		if want.Branch, err = p.standard(ctx, s); err != nil {
+			return nil, err
+		}
+	}
 	resolved, err := p.set.Sources.Resolve(ctx, want)
 	if err != nil {
 		return nil, err
@@ -87,6 +94,16 @@ func (p *Puller) prepare(ctx context.Context, r Request) (*change, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// standard is the repository's default branch.
+func (p *Puller) standard(ctx context.Context, s state) (string, error) {
+	want, err := s.want("")
+	if err != nil {
+		return "", err
+	}
+	r, err := p.set.Sources.Resolve(ctx, want)
+	return strings.TrimPrefix(r.Branch, "refs/heads/"), err
 }
 
 // forward refuses a commit that is older than what runs, where that is not allowed.
