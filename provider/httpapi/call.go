@@ -21,6 +21,8 @@ type call struct {
 	op  *operation
 	// caller is the zero principal for a route that is for everybody.
 	caller auth.Principal
+	// done is the code of an answer with a deployment that succeeded, 201 where it is 0.
+	done int
 	// attempt is nil without an Idempotency-Key.
 	attempt *attempt
 }

@@ -38,6 +38,8 @@ type Config struct {
 	Deployments deploy.Deployments
 	// Builds may be nil: then there is no route to build from source.
 	Builds Builds
+	// Repositories may be nil: then no namespace has one.
+	Repositories Repositories
 	// Artifacts may be nil: then there is no route for them.
 	Artifacts *artifacts.Store
 	// Auth says who calls. Nil lets in only the callers of unix sockets.
@@ -89,6 +91,9 @@ func New(cfg Config) (*API, error) {
 	}
 	if cfg.Builds != nil && cfg.Deployments == nil {
 		fault("Builds", "builds without deployments", "both")
+	}
+	if cfg.Repositories != nil && cfg.Deployments == nil {
+		fault("Repositories", "repositories without deployments", "both")
 	}
 	if cfg.Deployments != nil {
 		if st, err := os.Stat(cfg.Staging); err != nil || !st.IsDir() {

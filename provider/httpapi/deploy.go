@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -146,7 +147,7 @@ func (c *call) outcome(d deploy.Deployment, most time.Duration) error {
 	}
 	switch {
 	case d.Status == deploy.Succeeded:
-		return c.json(http.StatusCreated, view(d))
+		return c.json(cmp.Or(c.done, http.StatusCreated), view(d))
 	case d.Status.Ended():
 		return failure(d)
 	}

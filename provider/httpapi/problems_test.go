@@ -16,6 +16,7 @@ import (
 // problemSources are the packages whose reasons callers of the API see.
 var problemSources = []string{
 	"provider/httpapi", "provider/deploy", "provider/auth", "provider/artifacts", "p2p/source", "provider/build", "provider/builds", "provider/buildpod", "manifest/slug", "manifest/detect", "p2p/git", "attest/commit",
+	"provider/pull",
 	"manifest/direct", "proto/strictjson", "proto/problem",
 }
 

@@ -78,7 +78,7 @@ func statusFor(class status.Code, reason string) int {
 		return http.StatusInsufficientStorage
 	case reason == "api.media_type", reason == "upload.media_type":
 		return http.StatusUnsupportedMediaType
-	case reason == "api.precondition", reason == "app.version":
+	case reason == "api.precondition", reason == "app.version", reason == "sync.version":
 		return http.StatusPreconditionFailed
 	case reason == "api.key_reused":
 		return http.StatusUnprocessableEntity

@@ -42,6 +42,9 @@ func (a *API) operations() []operation {
 	if a.cfg.Builds != nil {
 		ops = slices.Concat(ops, buildOperations())
 	}
+	if a.cfg.Repositories != nil {
+		ops = slices.Concat(ops, gitOperations())
+	}
 	if a.cfg.Artifacts != nil {
 		ops = slices.Concat(ops, artifactOperations(), tusOperations())
 	}

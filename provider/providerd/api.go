@@ -27,7 +27,7 @@ func (n *Node) serveAPI(ctx context.Context, st *lifecycle.Stack, o parts, svc *
 		return nil, err
 	}
 	api, err := httpapi.New(httpapi.Config{
-		Pods: svc, Apps: d.deploys, Deployments: d.deploys, Artifacts: d.artifacts, Builds: d.builds, Auth: who, Answers: o.db.Documents("answer"),
+		Pods: svc, Apps: d.deploys, Deployments: d.deploys, Artifacts: d.artifacts, Builds: d.builds, Repositories: d.git, Auth: who, Answers: o.db.Documents("answer"),
 		Staging: d.staging, Version: n.set.Version, Origins: n.set.APIOrigins, Now: n.set.Now, Logger: n.log,
 	})
 	if err != nil {

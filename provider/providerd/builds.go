@@ -24,7 +24,7 @@ import (
 
 // builds assembles the queue of builds from source. Plain is the directory of what
 // is not sealed yet.
-func (n *Node) builds(ctx context.Context, st *lifecycle.Stack, o parts, plain string, builder *build.Builder, importer *images.Importer, kept *images.Images, store *artifacts.Store, says builds.Attestor) (*builds.Queue, error) {
+func (n *Node) builds(ctx context.Context, st *lifecycle.Stack, o parts, plain string, builder *build.Builder, importer *images.Importer, kept *images.Images, store *artifacts.Store, says builds.Attestor, from *origins) (*builds.Queue, error) {
 	scratch := filepath.Join(plain, "git")
 	if err := os.MkdirAll(scratch, 0o700); err != nil {
 		return nil, fmt.Errorf("making room for repositories: %w", err)
@@ -42,8 +42,9 @@ func (n *Node) builds(ctx context.Context, st *lifecycle.Stack, o parts, plain s
 	default:
 		return nil, err
 	}
+	from.fetcher = fetcher
 	queue, err := builds.New(builds.Config{
-		Documents: o.db.Documents("build"), Dir: filepath.Join(plain, "builds"), Sources: sources, Workers: int(n.set.Source.Workers),
+		Documents: o.db.Documents("build"), Dir: filepath.Join(plain, "builds"), Sources: sources, Verify: from.signer, Workers: int(n.set.Source.Workers),
 		Detect: func(tree fs.FS, h builds.Hints) (detect.Plan, error) {
 			return detect.Detect(tree, detect.Options{Entry: h.Entry, Runtime: h.Runtime})
 		},

@@ -19,6 +19,7 @@ import (
 	"apocryph/provider/deploy"
 	"apocryph/provider/images"
 	"apocryph/provider/ingress"
+	"apocryph/provider/pull"
 	"apocryph/provider/store"
 )
 
@@ -27,6 +28,7 @@ type direct struct {
 	deploys   *deploy.Orchestrator
 	artifacts *artifacts.Store
 	builds    *builds.Queue
+	git       *pull.Puller
 	// staging is for what is being received.
 	staging string
 }
@@ -66,20 +68,25 @@ func (n *Node) direct(ctx context.Context, st *lifecycle.Stack, o parts, blocks 
 	if err := st.Start(ctx, "artifacts", kept.Ready(), kept.Run); err != nil {
 		return nil, err
 	}
-	queue, err := n.builds(ctx, st, o, plain, builder, importer, images.New(blocks), kept, svc)
+	from := newOrigins()
+	queue, err := n.builds(ctx, st, o, plain, builder, importer, images.New(blocks), kept, svc, from)
 	if err != nil {
 		return nil, err
 	}
 	deploys := deploy.New(deploy.Config{
 		Apps: o.db.Documents("app"), Deployments: o.db.Documents("deployment"), Orders: svc, Pods: svc, Logs: svc,
 		Builder: builder, Importer: importer, Keeper: images.New(blocks), Artifacts: opener{kept}, Aliases: in, Builds: queue,
+		NamespaceGit: from.origin, Refuse: from.refuse,
 		Resolve: n.set.registries().read, Platform: oci.Platform{OS: "linux", Architecture: runtime.GOARCH},
 		Staging: staging, Domain: n.set.Domain, Serving: svc.Ready(), Now: n.set.Now, Logger: n.log,
 	})
 	if err := st.Start(ctx, "direct deploys", deploys.Ready(), deploys.Run); err != nil {
 		return nil, err
 	}
-	return &direct{deploys, kept, queue, staging}, nil
+	if err := n.pull(ctx, st, o, from, deploys, staging); err != nil {
+		return nil, err
+	}
+	return &direct{deploys, kept, queue, from.puller, staging}, nil
 }
 
 // artifacts opens the store of uploads. It is of this measured state's data key;
