@@ -51,7 +51,7 @@ func (f *Fetcher) Fetch(ctx context.Context, w Want, r Resolved, tree *source.Tr
 		return Fetched{}, err
 	}
 	defer func() { err = end(err) }()
-	reason := "the host makes no archives that are read here"
+	reason := noArchives
 	if w.Slug.Host == slug.GitHub {
 		out, reason, err = f.archive(ctx, j, c, tree, report)
 		if err != nil || reason == "" {

@@ -9,11 +9,13 @@ import (
 )
 
 // hardening is the whole configuration that git has, beside two lines in the
-// scratch repository: the files of the machine and of users are not read.
+// scratch repository: the files of the machine and of users are not read. Nothing
+// is synced, as a scratch repository does not outlive its process.
 const hardening = `[core]
 	hooksPath = /dev/null
 	askPass = /bin/false
 	fsmonitor = false
+	fsync = none
 	bigFileThreshold = 16m
 	packedGitWindowSize = 32m
 	packedGitLimit = 512m

@@ -25,9 +25,14 @@ const (
 	theRest depth = "--unshallow"
 )
 
-// history fetches references with their commits and no files.
+// history fetches references with their commits, and no files but those of the
+// last commit where the job wants the whole of it.
 func (j *job) history(ctx context.Context, d depth, names ...string) error {
-	args := []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--filter=tree:0", string(d), "--end-of-options", j.url}
+	args := []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"}
+	if !j.whole || d != lastCommit {
+		args = append(args, "--filter=tree:0")
+	}
+	args = append(args, string(d), "--end-of-options", j.url)
 	for _, n := range names {
 		args = append(args, "+"+n+":"+local(n))
 	}

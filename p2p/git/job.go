@@ -22,7 +22,9 @@ type job struct {
 	program   string
 	protocol  string
 	// uid is who git runs as, negative for the user of this process.
-	uid     int
+	uid int
+	// whole says that the last commit of a branch is fetched with its files.
+	whole   bool
 	limits  Limits
 	scratch *scratch
 	log     *slog.Logger

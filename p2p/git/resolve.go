@@ -173,7 +173,7 @@ func (j *job) resolve(ctx context.Context, p plan) (Resolved, error) {
 	if err := j.history(ctx, d, names...); err != nil {
 		return Resolved{}, err
 	}
-	head, err := j.revision(ctx, local(p.branch))
+	head, raw, err := j.commitOf(ctx, local(p.branch))
 	if err != nil {
 		return Resolved{}, err
 	}
@@ -197,9 +197,10 @@ func (j *job) resolve(ctx context.Context, p plan) (Resolved, error) {
 			return Resolved{}, err
 		}
 	}
-	raw, err := j.object(ctx, id)
-	if err != nil {
-		return Resolved{}, err
+	if id != head {
+		if raw, err = j.object(ctx, id); err != nil {
+			return Resolved{}, err
+		}
 	}
 	c, err := commit.Parse(raw)
 	if err != nil {

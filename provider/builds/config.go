@@ -34,9 +34,9 @@ type Files interface {
 
 // Sources finds commits and brings their files.
 type Sources interface {
-	Resolve(ctx context.Context, w git.Want) (git.Resolved, error)
-	// Fetch brings the files of exactly that commit, whose tree it has recomputed.
-	Fetch(ctx context.Context, w git.Want, r git.Resolved) (Files, git.Fetched, error)
+	// Bring finds a commit once, asks check, and brings the files of exactly that
+	// commit, whose tree it has recomputed.
+	Bring(ctx context.Context, w git.Want, check func(git.Resolved) error) (Files, git.Resolved, git.Fetched, error)
 }
 
 // Hints are what a caller says of how to build; each may be empty.

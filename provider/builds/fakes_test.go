@@ -147,15 +147,18 @@ func (w *world) hold(step string) {
 	w.held = step
 }
 
-func (w *world) Resolve(ctx context.Context, want git.Want) (git.Resolved, error) {
+func (w *world) Bring(ctx context.Context, want git.Want, check func(git.Resolved) error) (builds.Files, git.Resolved, git.Fetched, error) {
 	c := commit.Commit{ID: strings.Repeat("ab", 20), Tree: strings.Repeat("cd", 20)}
 	c.Author.Name, c.Author.Email = "Ann", "ann@example.org"
-	return git.Resolved{Repository: "https://example.org/r", Ref: want.Slug.Ref, Branch: "refs/heads/main", Raw: []byte("tree"), Commit: c}, w.step(ctx, "resolve")
-}
-
-func (w *world) Fetch(ctx context.Context, _ git.Want, _ git.Resolved) (builds.Files, git.Fetched, error) {
+	r := git.Resolved{Repository: "https://example.org/r", Ref: want.Slug.Ref, Branch: "refs/heads/main", Raw: []byte("tree"), Commit: c}
+	if err := w.step(ctx, "resolve"); err != nil {
+		return nil, git.Resolved{}, git.Fetched{}, err
+	}
+	if err := check(r); err != nil {
+		return nil, git.Resolved{}, git.Fetched{}, err
+	}
 	tree := fstest.MapFS{"app/main.py": {Data: []byte("print(1)")}, "main.py": {Data: []byte("print(2)")}}
-	return fetched{tree}, git.Fetched{Method: "archive", Bytes: 7}, w.step(ctx, "fetch")
+	return fetched{tree}, r, git.Fetched{Method: "archive", Bytes: 7}, w.step(ctx, "fetch")
 }
 
 type fetched struct{ m fstest.MapFS }

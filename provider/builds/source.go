@@ -40,17 +40,13 @@ func (q *Queue) fetch(ctx context.Context, j *job, from GitSource) (input, error
 	if err := q.stage(ctx, j, stageFetching); err != nil {
 		return input{}, err
 	}
-	found, err := q.cfg.Sources.Resolve(ctx, from.Want)
-	if err != nil {
-		return input{}, err
-	}
 	signer := ""
-	if q.cfg.Verify != nil {
-		if signer, err = q.cfg.Verify(ctx, j.ns, found); err != nil {
-			return input{}, err
+	files, found, how, err := q.cfg.Sources.Bring(ctx, from.Want, func(found git.Resolved) (err error) {
+		if q.cfg.Verify != nil {
+			signer, err = q.cfg.Verify(ctx, j.ns, found)
 		}
-	}
-	files, how, err := q.cfg.Sources.Fetch(ctx, from.Want, found)
+		return err
+	})
 	if err != nil {
 		return input{}, err
 	}

@@ -70,16 +70,16 @@ type repositories struct {
 	dir string
 }
 
-func (r repositories) Fetch(ctx context.Context, w git.Want, found git.Resolved) (builds.Files, git.Fetched, error) {
+func (r repositories) Bring(ctx context.Context, w git.Want, check func(git.Resolved) error) (builds.Files, git.Resolved, git.Fetched, error) {
 	tree, err := source.NewTree(r.dir, source.DefaultLimits())
 	if err != nil {
-		return nil, git.Fetched{}, err
+		return nil, git.Resolved{}, git.Fetched{}, err
 	}
-	how, err := r.Fetcher.Fetch(ctx, w, found, tree, nil)
+	found, how, err := r.Fetcher.Bring(ctx, w, check, tree, nil)
 	if err != nil {
-		return nil, how, errors.Join(err, tree.Close())
+		return nil, found, how, errors.Join(err, tree.Close())
 	}
-	return tree, how, nil
+	return tree, found, how, nil
 }
 
 // packer builds as a plan says.
