@@ -60,8 +60,44 @@ func TestDeployByAPI(t *testing.T) {
 	answers(t, p, team["url"].(string), "hello team")
 	pub.Fails(11, []string{"deploy:default"}, "deploy", file, "--api", tcp, "--namespace", "default")
 	answers(t, p, address, "hello two")
+	apps(t, pub, socket, tcp)
+	answers(t, p, address, "hello one")
+	pub.Must("delete", "hello", "--api", socket)
+	pub.Fails(13, nil, "status", "hello", "--api", tcp, "--namespace", "default")
+	if got := pub.Must("status", "hello").Stdout; !strings.Contains(got, tcp) {
+		t.Errorf("one app is left: %s", got)
+	}
 	pub.Must("logout", tcp)
 	pub.Fails(11, nil, "deploy", file, "--api", tcp)
+}
+
+// apps asks about the two apps of TestDeployByAPI what may be asked of any other,
+// and brings the first revision of the first back.
+func apps(t *testing.T, pub *harness.Publisher, socket, tcp string) {
+	t.Helper()
+	if got := pub.Must("list").Stdout; strings.Count(got, "hello ") != 2 || !strings.Contains(got, socket) || !strings.Contains(got, tcp) {
+		t.Errorf("the list: %s", got)
+	}
+	pub.Fails(10, []string{"hello runs at 2 places", socket, "--namespace team"}, "status", "hello")
+	at := []string{"hello", "--api", socket}
+	if got := pub.Must(append([]string{"status"}, at...)...).Stdout; !strings.Contains(got, "failed: ") || !strings.Contains(got, "revision 2 serves") || !strings.Contains(got, "not attested") {
+		t.Errorf("the status: %s", got)
+	}
+	history := pub.Must(append([]string{"history"}, at...)...).Stdout
+	if strings.Count(history, " up ") != 2 || !strings.Contains(history, "serves") || !strings.Contains(history, "/nonexistent") {
+		t.Errorf("the history: %s", history)
+	}
+	if got := pub.Must(append([]string{"logs", "--tail", "50"}, at...)...); got.Stdout+got.Stderr == "" {
+		t.Error("the log is empty")
+	}
+	pub.Fails(13, []string{"no revision 99"}, "rollback", "hello", "99", "--api", socket)
+	back := pub.Must(append([]string{"rollback", "--json"}, at...)...).Object(t)
+	if back["revision"] == nil || back["verdict"] != "not attested" {
+		t.Errorf("brought back: %v", back)
+	}
+	if got := pub.Must(append([]string{"status"}, at...)...).Stdout; !strings.Contains(got, "succeeded") {
+		t.Errorf("the status after: %s", got)
+	}
 }
 
 // direct is a manifest whose image is an archive.
@@ -82,7 +118,7 @@ func token(t *testing.T, p *harness.Provider, scope string) string {
 	return p.Operate("token", "create", "--name", "test", "--scope", scope, "--expires", "1h")
 }
 
-// deleteDirect deletes every app that was deployed by the API.
+// deleteDirect deletes what is left of the apps that were deployed by the API.
 func deleteDirect(t *testing.T, p *harness.Provider, namespaces ...string) {
 	t.Helper()
 	c := harness.Socket(p.Info.APISocket)
@@ -91,7 +127,11 @@ func deleteDirect(t *testing.T, p *harness.Provider, namespaces ...string) {
 		var app struct {
 			ID string `json:"id"`
 		}
-		if code := harness.JSON(t, c, http.MethodGet, "/api/v1/apps/"+ns+"/hello", &app); code != http.StatusOK {
+		switch code := harness.JSON(t, c, http.MethodGet, "/api/v1/apps/"+ns+"/hello", &app); code {
+		case http.StatusOK:
+		case http.StatusNotFound:
+			continue // the test has deleted it
+		default:
 			t.Errorf("%s: the app is answered by %d", ns, code)
 			continue
 		}

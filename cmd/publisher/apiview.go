@@ -7,6 +7,7 @@ import (
 	"apocryph/cmd/internal/cli"
 	"apocryph/publisher"
 	"apocryph/publisher/httpclient"
+	"apocryph/publisher/state"
 )
 
 // notAttested is what a deploy over HTTP proves.
@@ -65,7 +66,8 @@ func (v *apiView) stageIs(stage string) {
 	}
 }
 
-// directFields are those of the result of a deploy over HTTP.
+// directFields is what the objects of deploy, list and status have in common for an
+// app that is deployed over HTTP.
 type directFields struct {
 	App            string        `json:"app"`
 	Namespace      string        `json:"namespace"`
@@ -79,7 +81,21 @@ type directFields struct {
 	Verdict        string        `json:"verdict"`
 	URL            string        `json:"url"`
 	PreviewURL     string        `json:"preview_url"`
-	Warnings       []string      `json:"warnings"`
+}
+
+func directFieldsOf(a state.DirectApp) directFields {
+	return directFields{
+		App: a.Name, Namespace: a.Namespace, Environment: a.Environment, PodID: a.PodID, Revision: a.Revision, DeploymentID: a.DeploymentID, API: a.API,
+		Images: []directImage{{a.Name, a.ImageDigest}}, ManifestDigest: a.ManifestDigest, Verdict: notAttested, URL: a.URL, PreviewURL: a.PreviewURL,
+	}
+}
+
+// recordOf is what is remembered of a deployment.
+func recordOf(d *httpclient.Deployment, api string) state.DirectApp {
+	return state.DirectApp{
+		Name: d.App, API: api, Namespace: d.Namespace, Environment: d.Environment, AppID: d.AppID, DeploymentID: d.ID, PodID: d.PodID,
+		Revision: d.Revision, ImageDigest: d.ImageDigest, ManifestDigest: d.ManifestDigest, URL: d.URL, PreviewURL: d.PreviewURL,
+	}
 }
 
 type directImage struct {
@@ -92,11 +108,10 @@ func (g *globals) printDirect(d *httpclient.Deployment, address string) {
 		fmt.Fprintf(g.app.Stderr, "warning: %s\n", cli.Clean(w))
 	}
 	fmt.Fprintf(g.app.Stderr, "%-9s %s\n", "verdict", notAttested+": the provider is trusted, not proven (no --policy with --api)")
-	g.app.Result(directFields{
-		App: d.App, Namespace: d.Namespace, Environment: d.Environment, PodID: d.PodID, Revision: d.Revision, DeploymentID: d.ID, API: address,
-		Images: []directImage{{d.App, d.ImageDigest}}, ManifestDigest: d.ManifestDigest, Verdict: notAttested,
-		URL: d.URL, PreviewURL: d.PreviewURL, Warnings: append([]string{}, d.Warnings...),
-	})
+	g.app.Result(struct {
+		directFields
+		Warnings []string `json:"warnings"`
+	}{directFieldsOf(recordOf(d, address)), append([]string{}, d.Warnings...)})
 	if !g.app.JSON {
 		fmt.Fprintln(g.app.Stdout, cli.Clean(d.URL))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"apocryph/proto/status"
 	"apocryph/publisher"
 	"apocryph/publisher/publisherd"
+	"apocryph/publisher/state"
 )
 
 // optionalTarget reads --provider.
@@ -62,28 +64,27 @@ func (g *globals) completeApps(cmd *cobra.Command, args []string, _ string) ([]s
 	if len(args) > 0 || g.app.Settle(cmd) != nil {
 		return nil, only
 	}
-	apps, err := g.apps(cmd.Context())
-	if err != nil && len(apps) == 0 {
-		return nil, only
-	}
+	apps, direct, _ := g.apps(cmd.Context()) // what can be read is completed
 	var names []string
 	for _, a := range apps {
 		names = append(names, a.Name)
 	}
-	return names, only
+	for _, a := range direct {
+		names = append(names, a.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), only
 }
 
 // apps lists what can be read of the state, even if one file cannot be.
-func (g *globals) apps(ctx context.Context) ([]publisher.App, error) {
-	n, err := g.node()
+func (g *globals) apps(ctx context.Context) ([]publisher.App, []state.DirectApp, error) {
+	st, err := g.state()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	st, err := n.State()
-	if err != nil {
-		return nil, err
-	}
-	return st.List(ctx)
+	apps, err := st.List(ctx)
+	direct, directErr := st.Direct("")
+	return apps, direct, errors.Join(err, directErr)
 }
 
 // appFields is what the objects of deploy, list and status have in common.
@@ -182,27 +183,30 @@ func newList(g *globals) *cobra.Command {
 		Long:    "List the apps deployed from this machine, as they were at the last deploy.",
 		Example: "  publisher list\n  publisher list --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			apps, err := g.apps(cmd.Context())
-			if err != nil && len(apps) == 0 {
+			apps, direct, err := g.apps(cmd.Context())
+			if err != nil && len(apps)+len(direct) == 0 {
 				return err
 			}
 			g.app.Result(struct {
 				Apps int `json:"apps"`
-			}{len(apps)})
-			g.printApps(apps)
+			}{len(apps) + len(direct)})
+			g.printApps(apps, direct)
 			return err
 		},
 	}
 }
 
-func (g *globals) printApps(apps []publisher.App) {
+func (g *globals) printApps(apps []publisher.App, direct []state.DirectApp) {
 	if g.app.JSON {
 		for _, a := range apps {
 			g.app.Emit("app", fieldsOf(a))
 		}
+		for _, a := range direct {
+			g.app.Emit("app", directFieldsOf(a))
+		}
 		return
 	}
-	if len(apps) == 0 {
+	if len(apps)+len(direct) == 0 {
 		fmt.Fprintln(g.app.Stderr, "no app was deployed from here; `publisher deploy APP.YAML` deploys one")
 		return
 	}
@@ -212,22 +216,29 @@ func (g *globals) printApps(apps []publisher.App) {
 	for _, a := range apps {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", a.Name, a.Revision, a.Updated.Local().Format(time.DateTime), cli.OrDash(commitsOf(a.Images)), a.Provider.ID, cli.OrDash(cli.Clean(a.URL)))
 	}
+	for _, a := range direct {
+		fmt.Fprintf(w, "%s\t%d\t%s\t-\t%s\t%s\n", a.Name, a.Revision, a.Updated.Local().Format(time.DateTime), cli.Clean(a.API), cli.OrDash(cli.Clean(a.URL)))
+	}
 }
 
 func newDelete(g *globals) *cobra.Command {
-	var provider string
+	var w where
 	var keepVolumes bool
 	cmd := &cobra.Command{
 		Use: "delete APP", Short: "Stop an app and remove everything of it",
 		Long: `Stop an app and remove everything of it, its persistent volumes included. An app
-that its provider has not is forgotten here too, with exit code 13.`,
+that its provider has not is forgotten here too, with exit code 13. An app that was
+deployed with --api is removed in all its environments.`,
 		Example:           "  publisher delete shop\n  publisher delete shop --keep-volumes",
 		ValidArgsFunction: g.completeApps,
 	}
-	cmd.Flags().StringVar(&provider, "provider", "", "`PROVIDER` that has the app, where several have one of this name")
+	w.add(cmd)
 	cmd.Flags().BoolVar(&keepVolumes, "keep-volumes", false, "leave persistent volumes for a later app of the same name")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return g.at(cmd, args[0], provider, func(ctx context.Context, s *publisherd.Session, app publisher.App) error {
+		if a, err := g.over(cmd, args[0], w, "keep-volumes"); a != nil || err != nil {
+			return a.use(cmd.Context(), err, g.deleteDirect)
+		}
+		return g.at(cmd, args[0], w.provider, func(ctx context.Context, s *publisherd.Session, app publisher.App) error {
 			err := s.Pods.DeletePod(ctx, app.Provider.ID, app.Name, keepVolumes)
 			gone := status.CodeOf(err) == status.NotFound
 			if err != nil && !gone {

@@ -28,6 +28,15 @@ func (o *apiOptions) add(cmd *cobra.Command) {
 	f.StringVar(&o.environment, "environment", "", "with --api: `ENVIRONMENT` of the app (default: production)")
 }
 
+// addPlace adds the flags that say which app of a name is meant.
+func (o *apiOptions) addPlace(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.address, "api", "", "`API` that the app was deployed by, where several have one of this name")
+	addAPICA(cmd, &o.ca)
+	f.StringVar(&o.namespace, "namespace", "", "with --api: `NAMESPACE` of the app")
+	f.StringVar(&o.environment, "environment", "", "with --api: `ENVIRONMENT` of the app")
+}
+
 func addAPICA(cmd *cobra.Command, ca *string) {
 	cmd.Flags().StringVar(ca, "api-ca", "", "trust the certificates in `FILE` for the API, PEM, instead of the system's")
 }
@@ -159,6 +168,7 @@ func (g *globals) deployAPI(ctx context.Context, o deployOptions, path string) e
 	}
 	d, err := c.Deploy(ctx, req, view.api)
 	view.close()
+	g.remember(ctx, d, addr, o.api)
 	var e *status.Error
 	switch {
 	case err == nil:

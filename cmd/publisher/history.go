@@ -16,7 +16,7 @@ import (
 )
 
 func newHistory(g *globals) *cobra.Command {
-	var provider string
+	var w where
 	cmd := &cobra.Command{
 		Use: "history APP", Short: "Show an app's revisions",
 		Long: `Show an app's revisions, newest first, by the word of its provider: what each ran,
@@ -26,14 +26,21 @@ last 20, and can roll back to the last 5 that came up.`,
 		Example:           "  publisher history shop\n  publisher history shop --json",
 		ValidArgsFunction: g.completeApps,
 	}
-	cmd.Flags().StringVar(&provider, "provider", "", "`PROVIDER` that has the app, where several have one of this name")
+	w.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return g.at(cmd, args[0], provider, func(ctx context.Context, s *publisherd.Session, app publisher.App) error {
+		if a, err := g.over(cmd, args[0], w); a != nil || err != nil {
+			return a.use(cmd.Context(), err, g.historyDirect)
+		}
+		return g.at(cmd, args[0], w.provider, func(ctx context.Context, s *publisherd.Session, app publisher.App) error {
 			revisions, err := s.History(ctx, app)
 			if err != nil {
 				return err
 			}
-			return g.printHistory(app, revisions)
+			return g.printHistory(struct {
+				App       string               `json:"app"`
+				Provider  publisher.ProviderID `json:"provider"`
+				Revisions int                  `json:"revisions"`
+			}{app.Name, app.Provider.ID, len(revisions)}, revisions)
 		})
 	}
 	return cmd
@@ -64,12 +71,8 @@ func revisionOf(r publisher.PodRevision) revisionFields {
 	return out
 }
 
-func (g *globals) printHistory(app publisher.App, revisions []publisher.PodRevision) error {
-	g.app.Result(struct {
-		App       string               `json:"app"`
-		Provider  publisher.ProviderID `json:"provider"`
-		Revisions int                  `json:"revisions"`
-	}{app.Name, app.Provider.ID, len(revisions)})
+func (g *globals) printHistory(result any, revisions []publisher.PodRevision) error {
+	g.app.Result(result)
 	if g.app.JSON {
 		for _, r := range revisions {
 			g.app.Emit("revision", revisionOf(r))
@@ -88,7 +91,7 @@ func (g *globals) printHistory(app publisher.App, revisions []publisher.PodRevis
 			images = append(images, text)
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", r.Revision, r.At.Local().Format(time.DateTime), cli.OrDash(cli.Clean(string(r.Outcome))),
-			short(hex.EncodeToString(r.ManifestDigest)), cli.OrDash(cli.Clean(strings.Join(images, " "))), cli.OrDash(cli.Clean(noteOf(r))))
+			cli.OrDash(short(hex.EncodeToString(r.ManifestDigest))), cli.OrDash(cli.Clean(strings.Join(images, " "))), cli.OrDash(cli.Clean(noteOf(r))))
 	}
 	if err := w.Flush(); err != nil {
 		return err

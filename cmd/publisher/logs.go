@@ -13,7 +13,8 @@ import (
 )
 
 func newLogs(g *globals) *cobra.Command {
-	var provider, container string
+	var w where
+	var container string
 	var follow bool
 	var since time.Duration
 	var tail uint32
@@ -29,7 +30,7 @@ when it is not affirmed any more.`,
 		ValidArgsFunction: g.completeApps,
 	}
 	f := cmd.Flags()
-	f.StringVar(&provider, "provider", "", "`PROVIDER` that has the app, where several have one of this name")
+	w.add(cmd)
 	f.StringVarP(&container, "container", "c", "", "only this `CONTAINER`")
 	f.BoolVarP(&follow, "follow", "f", false, "wait for more")
 	f.DurationVar(&since, "since", 0, "only lines younger than this `DURATION`, such as 10m")
@@ -38,24 +39,32 @@ when it is not affirmed any more.`,
 		if since < 0 {
 			return cli.Usage(cmd, "--since is %s, want a duration that is not negative", since)
 		}
-		return g.at(cmd, args[0], provider, func(ctx context.Context, s *publisherd.Session, app publisher.App) error {
-			q := publisher.LogQuery{Name: app.Name, Container: container, Follow: follow, Tail: tail}
-			if since > 0 {
-				q.Since = time.Now().Add(-since)
-			}
+		q := publisher.LogQuery{Container: container, Follow: follow, Tail: tail}
+		if since > 0 {
+			q.Since = time.Now().Add(-since)
+		}
+		if a, err := g.over(cmd, args[0], w); a != nil || err != nil {
+			return a.use(cmd.Context(), err, func(ctx context.Context, a *direct) error { return g.logsDirect(ctx, a, q) })
+		}
+		return g.at(cmd, args[0], w.provider, func(ctx context.Context, s *publisherd.Session, app publisher.App) error {
+			q.Name = app.Name
 			prefix, lines := container == "" && len(app.Images) > 1, 0
 			err := s.FollowLogs(ctx, app, q, func(l publisher.LogLine) error {
 				lines++
 				return g.printLine(l, prefix)
 			})
-			g.app.Result(struct {
-				App   string `json:"app"`
-				Lines int    `json:"lines"`
-			}{app.Name, lines})
+			g.printedLines(app.Name, lines)
 			return err
 		})
 	}
 	return cmd
+}
+
+func (g *globals) printedLines(app string, lines int) {
+	g.app.Result(struct {
+		App   string `json:"app"`
+		Lines int    `json:"lines"`
+	}{app, lines})
 }
 
 // printLine writes a line as the app did, except that on a terminal it can do

@@ -85,7 +85,7 @@ func TestStrangersText(t *testing.T) {
 			return nil
 		},
 		"status":    func(g *globals) error { return g.printStatus(app, pod) },
-		"list":      func(g *globals) error { g.printApps([]publisher.App{app}); return nil },
+		"list":      func(g *globals) error { g.printApps([]publisher.App{app}, nil); return nil },
 		"quote":     func(g *globals) error { return g.printOffer(o, verdict) },
 		"attest":    func(g *globals) error { g.printVerdict(verdict, true); return nil },
 		"providers": func(g *globals) error { return g.printCandidates([]publisher.Candidate{candidate}, 1) },
@@ -111,7 +111,7 @@ func TestStrangersText(t *testing.T) {
 		"dry run":   func(g *globals) { _ = g.printDryRun(dry) },
 		"rollback":  func(g *globals) { g.printRolledBack(&publisher.RolledBack{App: app, Unproven: []string{evil}}) },
 		"status":    func(g *globals) { g.setStatus(app, pod) },
-		"list":      func(g *globals) { g.printApps([]publisher.App{app}) },
+		"list":      func(g *globals) { g.printApps([]publisher.App{app}, nil) },
 		"quote":     func(g *globals) { g.setOffer(publisher.Target{ID: "12D3"}, o, verdict) },
 		"attest":    func(g *globals) { g.setVerdict(publisher.Target{ID: "12D3"}, verdict) },
 		"providers": func(g *globals) { _ = g.printCandidates([]publisher.Candidate{candidate}, 1) },

@@ -17,9 +17,10 @@ import (
 )
 
 type rollbackOptions struct {
-	provider, policy, policyKey string
-	to                          uint64
-	timeout                     time.Duration
+	where
+	policy, policyKey string
+	to                uint64
+	timeout           time.Duration
 }
 
 func newRollback(g *globals) *cobra.Command {
@@ -40,7 +41,7 @@ machine, such as a revision that was deployed from another one, is a warning.`,
 		ValidArgsFunction: g.completeRevisions,
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.provider, "provider", "", "`PROVIDER` that has the app, where several have one of this name")
+	o.where.add(cmd)
 	f.StringVar(&o.policy, "policy", "", "policy `FILE` (default: that of the last deploy)")
 	cli.CompleteYAML(cmd, "policy")
 	addPolicyKey(cmd, &o.policyKey)
@@ -58,6 +59,9 @@ machine, such as a revision that was deployed from another one, is a warning.`,
 				return cli.Usage(cmd, "REV is %q, want a revision's number; `publisher history %s` lists them", args[1], args[0])
 			}
 		}
+		if a, err := g.over(cmd, args[0], o.where, "policy", "policy-key"); a != nil || err != nil {
+			return a.use(cmd.Context(), err, func(ctx context.Context, a *direct) error { return g.rollbackDirect(ctx, a, o) })
+		}
 		return g.rollback(cmd, o, args[0])
 	}
 	return cmd
@@ -73,10 +77,7 @@ func (g *globals) completeRevisions(cmd *cobra.Command, args []string, begun str
 	if len(args) > 1 || g.app.Settle(cmd) != nil {
 		return nil, only
 	}
-	apps, err := g.apps(cmd.Context())
-	if err != nil && len(apps) == 0 {
-		return nil, only
-	}
+	apps, _, _ := g.apps(cmd.Context()) // what can be read is completed
 	var out []string
 	for _, a := range apps {
 		for _, r := range a.Past {

@@ -17,7 +17,8 @@ import (
 )
 
 func newStatus(g *globals) *cobra.Command {
-	var provider, receipt string
+	var at where
+	var receipt string
 	var w watching
 	cmd := &cobra.Command{
 		Use: "status APP", Short: "Show how an app is doing",
@@ -33,16 +34,19 @@ that does not answer is tried again until it does.`,
 		Example:           "  publisher status shop\n  publisher status shop --json\n  publisher status shop --watch --interval 5m\n  publisher status shop --receipt shop.receipt",
 		ValidArgsFunction: g.completeApps,
 	}
-	cmd.Flags().StringVar(&provider, "provider", "", "`PROVIDER` that has the app, where several have one of this name")
+	at.add(cmd)
 	cmd.Flags().StringVar(&receipt, "receipt", "", "`FILE` to write the receipt of the last deploy to, which must not exist")
 	addWatch(cmd, &w)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := w.check(cmd); err != nil {
 			return err
 		}
+		if a, err := g.over(cmd, args[0], at, "watch", "receipt"); a != nil || err != nil {
+			return a.use(cmd.Context(), err, g.statusDirect)
+		}
 		if w.on {
 			return g.online(cmd.Context(), false, func(ctx context.Context, s *publisherd.Session) error {
-				app, err := g.locate(ctx, s, args[0], provider)
+				app, err := g.locate(ctx, s, args[0], at.provider)
 				if err != nil {
 					return err
 				}
@@ -52,7 +56,7 @@ that does not answer is tried again until it does.`,
 				return g.watch(ctx, s, app, &w)
 			})
 		}
-		return g.at(cmd, args[0], provider, func(ctx context.Context, s *publisherd.Session, app publisher.App) error {
+		return g.at(cmd, args[0], at.provider, func(ctx context.Context, s *publisherd.Session, app publisher.App) error {
 			pods, err := s.Pods.PodStatus(ctx, app.Provider.ID, app.Name)
 			if err != nil {
 				return err

@@ -114,7 +114,8 @@ func (p *Publisher) Policy(from ...*Provider) string {
 	return path
 }
 
-// listed are the apps that the state knows.
+// listed are the apps that the state knows, without those that were deployed over
+// HTTP: a provider's API has them, and its token may be gone.
 func (p *Publisher) listed() []string {
 	r := p.Run("list", "--json")
 	var names []string
@@ -122,8 +123,9 @@ func (p *Publisher) listed() []string {
 		var line struct {
 			Event string `json:"event"`
 			App   string `json:"app"`
+			API   string `json:"api"`
 		}
-		if json.Unmarshal(s.Bytes(), &line) == nil && line.Event == "app" {
+		if json.Unmarshal(s.Bytes(), &line) == nil && line.Event == "app" && line.API == "" {
 			names = append(names, line.App)
 		}
 	}
