@@ -119,3 +119,39 @@ func TestDeployFromGit(t *testing.T) {
 	}
 	pub.Must("delete", "site")
 }
+
+// TestUp deploys a list of which one cannot be planned and one is of a signer that
+// nobody asked for: the others run, and the table says what became of each.
+func TestUp(t *testing.T) {
+	w := harness.New(t)
+	dir := filepath.Dir(w.Write("repos/.keep", ""))
+	signer, other := keyPair(t, w.Path("signer")), keyPair(t, w.Path("other"))
+	one := newRepository(t, filepath.Join(dir, "one"), signer)
+	two := newRepository(t, filepath.Join(dir, "two"), signer)
+	foreign := newRepository(t, filepath.Join(dir, "foreign"), other)
+	p := w.Provider("provider", "--git-allow-file", dir)
+	pub := w.Publisher("publisher")
+	pol := pub.Policy(p)
+	list := w.Write("repos.yaml", "- {slug: '"+one.slug+"', path: site, name: one}\n- {slug: '"+foreign.slug+"', path: site, name: foreign}\n"+
+		"- {slug: 'file://"+dir+"/absent', name: absent}\n- {slug: '"+two.slug+"#main', path: site, name: two}\n")
+	got := pub.Fails(12, []string{"2 of 4 apps were not deployed"}, "up", "--file", list, "--provider", p.Addr(), "--policy", pol, "--signer", signer+".pub")
+	rows := strings.Split(strings.TrimSpace(got.Stdout), "\n")
+	if len(rows) != 5 {
+		t.Fatalf("the table:\n%s", got.Stdout)
+	}
+	for n, want := range []string{"one " + one.main[:12] + " running", "foreign " + foreign.main[:12] + " failed", "absent - failed", "two " + two.main[:12] + " running"} {
+		fields := strings.Fields(rows[n+1])
+		if got := strings.Join(fields[1:4], " "); got != want {
+			t.Errorf("row %d is %q, want %q", n+1, got, want)
+		}
+		if fields[3] == "running" {
+			answers(t, p, fields[4], "from a commit")
+		}
+	}
+	if pods := harness.Pods(t, p); len(pods) != 2 {
+		t.Errorf("%d pods run: %v", len(pods), pods)
+	}
+	for _, app := range []string{"one", "two"} {
+		pub.Must("delete", app)
+	}
+}

@@ -142,11 +142,23 @@ func (s *Service) build(ctx context.Context, req DeployRequest, c *choice) (*mad
 // askBuild asks for a build, over another stream where one breaks. A provider that
 // was started again has other keys, and is attested again; the build goes on there.
 func (s *Service) askBuild(ctx context.Context, req DeployRequest, c *choice, ask BuildRequest, report func(BuildProgress)) (Built, error) {
-	for try := 1; ; try++ {
+	for try := 1; ; {
 		ask.ClaimsDigest = c.attested.ClaimsDigest
 		got, err := s.cfg.Builds.BuildImage(ctx, c.attested.Provider.ID, ask, report)
-		if status.ReasonOf(err) != "peer.lost" || try == sendTries || ctx.Err() != nil {
+		wait := queueFull(err)
+		switch {
+		case wait > 0:
+			report(BuildProgress{Stage: "queued"})
+			if pause(ctx, wait) != nil {
+				return got, err
+			}
+			if s.cfg.Now().Add(claimsMargin).Before(c.attested.Result.Claims.ExpiresAt) {
+				continue
+			}
+		case status.ReasonOf(err) != "peer.lost" || try == sendTries || ctx.Err() != nil:
 			return got, err
+		default:
+			try++
 		}
 		needs := needsOf(req)
 		a, attestErr := s.appraised(ctx, c.attested.Provider, req, &needs)
@@ -154,6 +166,29 @@ func (s *Service) askBuild(ctx context.Context, req DeployRequest, c *choice, as
 			return got, err
 		}
 		c.attested, c.reserved = a, false
+	}
+}
+
+// maxQueueWait bounds how long a provider has us wait before we ask again.
+const maxQueueWait = time.Minute
+
+// queueFull is when to come back to a provider that has too many builds waiting, 0 for
+// any other answer.
+func queueFull(err error) time.Duration {
+	if r := status.ReasonOf(err); r != "build.queue" && r != "build.queue_full" {
+		return 0
+	}
+	return max(min(status.Public(err).RetryAfter, maxQueueWait), time.Second)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

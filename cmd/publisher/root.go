@@ -70,7 +70,7 @@ allowed, 12 untrusted, 13 not found, 14 conflict, 15 exhausted,
 			root.AddCommand(c)
 		}
 	}
-	add(groupApps, newDeploy(g), newList(g), newStatus(g), newLogs(g), newHistory(g), newRollback(g), newDelete(g))
+	add(groupApps, newDeploy(g), newUp(g), newList(g), newStatus(g), newLogs(g), newHistory(g), newRollback(g), newDelete(g))
 	add(groupFiles, newInit(g), newValidate(g), newPlan(g), newPublish(g))
 	add(groupProviders, newProviders(g), newAttest(g), newVerify(g), newQuote(g), newPolicy(g), newTransparency(g), newLogin(g), newLogout(g))
 	return app.Root(root)

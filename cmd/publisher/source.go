@@ -74,7 +74,7 @@ func (o *sourceOptions) check(cmd *cobra.Command, args []string) error {
 			}
 		}
 		if len(args) == 0 {
-			return cli.Usage(cmd, "there is no APP.YAML, and no --git")
+			return cli.Usage(cmd, "missing argument APP.YAML")
 		}
 		return nil
 	}
@@ -134,7 +134,11 @@ func (o *sourceOptions) app(s slug.Slug) (*manifest.Manifest, string, error) {
 	if o.manifest != "" {
 		return readManifest(o.manifest)
 	}
-	m, err := manifest.ParseFile(fmt.Appendf(nil, "name: %s\ncontainers:\n- image: %s\n  port: %d\n  env: {PORT: %q}\n", s.Name(), publisher.BuildRef, o.port, fmt.Sprint(o.port)))
+	name := o.name
+	if name == "" {
+		name = s.Name()
+	}
+	m, err := manifest.ParseFile(fmt.Appendf(nil, "name: %q\ncontainers:\n- image: %s\n  port: %d\n  env: {PORT: %q}\n", name, publisher.BuildRef, o.port, fmt.Sprint(o.port)))
 	return m, ".", err
 }
 
