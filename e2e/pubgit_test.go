@@ -27,7 +27,7 @@ func newRepository(t *testing.T, dir, key string) *repository {
 		t.Fatal(err)
 	}
 	r.git(t, "init", "-q", "-b", "main")
-	r.main = r.commit(t, "<h1>from a commit</h1>", key)
+	r.main = r.commit(t, "<h1>from a commit of "+filepath.Base(dir)+"</h1>", key)
 	r.git(t, "checkout", "-q", "-b", "stray")
 	r.stray = r.commit(t, "<h1>a stranger's</h1>", key)
 	r.git(t, "checkout", "-q", "main")
@@ -93,7 +93,7 @@ func TestDeployFromGit(t *testing.T) {
 	}
 
 	got := pub.Must(deploy(r.slug, "--signer", signer+".pub")...)
-	answers(t, p, got.Last(), "from a commit")
+	answers(t, p, got.Last(), "from a commit of ")
 	for _, want := range []string{r.main[:12], "signed by"} {
 		if !strings.Contains(got.Stderr, want) {
 			t.Errorf("it does not say %q:\n%s", want, got.Stderr)
@@ -145,7 +145,7 @@ func TestUp(t *testing.T) {
 			t.Errorf("row %d is %q, want %q", n+1, got, want)
 		}
 		if fields[3] == "running" {
-			answers(t, p, fields[4], "from a commit")
+			answers(t, p, fields[4], "from a commit of ")
 		}
 	}
 	if pods := harness.Pods(t, p); len(pods) != 2 {

@@ -271,6 +271,20 @@ func TestReceiptNamesTheStatement(t *testing.T) {
 	b.got = func(*publisher.Built) { b.f.receipted = nil }
 	_, err := w.service().Deploy(t.Context(), req)
 	refused(t, err, status.Untrusted, "receipt.provenance")
+
+	// Another build of the same image may be the one that the provider shows.
+	w, b, req = gitWorld(t)
+	b.got = func(*publisher.Built) {
+		b.f.receipted = func(r *receipt.Receipt) ed25519.PrivateKey {
+			r.Provenance = []manifest.Digest{{1}}
+			return b.f.sign
+		}
+	}
+	d, err := w.service().Deploy(t.Context(), req)
+	must(t, err)
+	if len(d.Warnings) != 1 || !strings.Contains(d.Warnings[0], d.Built.Statement) {
+		t.Errorf("warnings %q", d.Warnings)
+	}
 }
 
 func TestBuildThatIsNotMade(t *testing.T) {

@@ -165,13 +165,18 @@ func signerOf(b provenance.Build, keys policy.Signers) (*attest.BuildSigner, err
 	return &out, nil
 }
 
-// named refuses a receipt that does not name what was said of the build: who asks
-// the app for its provenance would get another one, or none.
-func (m *made) named(digests []manifest.Digest) error {
-	if slices.Contains(digests, m.statement) {
-		return nil
+// named holds a receipt against what was said of the build: who asks the app for its
+// provenance is shown what the receipt names. A provider keeps one statement about an
+// image of a publisher's, so another build of the same image may have taken the place
+// of this one: then there is a warning.
+func (m *made) named(digests []manifest.Digest) (warning string, err error) {
+	switch {
+	case slices.Contains(digests, m.statement):
+		return "", nil
+	case len(digests) == 0:
+		return "", status.New(status.Untrusted, "receipt.provenance", "the provider's receipt names no statement about the build, want %s", m.statement)
 	}
-	return status.New(status.Untrusted, "receipt.provenance", "the provider's receipt does not name the statement %s about the build", m.statement)
+	return "the receipt names another build of the same image than " + m.statement.String() + ": users of the app are shown that one", nil
 }
 
 // BuiltFrom is what was verified of a build.

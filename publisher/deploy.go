@@ -57,6 +57,8 @@ type Deployed struct {
 	Asset          string
 	// Built is nil where the provider built nothing.
 	Built *BuiltFrom
+	// Warnings are beside those of the verdict.
+	Warnings []string
 }
 
 // Deploy does the main job: it seals the images while it finds and attests a
@@ -253,9 +255,14 @@ func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p 
 		return nil, err
 	}
 	app.ReceiptKey = key
+	var warnings []string
 	if built != nil {
-		if err := built.named(signed.Provenance); err != nil {
+		warning, err := built.named(signed.Provenance)
+		if err != nil {
 			return nil, err
+		}
+		if warning != "" {
+			warnings = append(warnings, warning)
 		}
 	}
 	if err := s.checkRelease(ctx, req, c.attested, app.Name, p.digest, got); err != nil {
@@ -270,7 +277,7 @@ func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p 
 	if err := s.awaitAnswer(ctx, got.Endpoints, c.attested.Result.Claims.IngressTLSKey, req.Report); err != nil {
 		return nil, err
 	}
-	return &Deployed{App: app, Verdict: c.attested.Verdict, ManifestDigest: p.digest, PricePerHour: price.TotalPerHour, Asset: price.Asset, Built: built.from()}, nil
+	return &Deployed{App: app, Verdict: c.attested.Verdict, ManifestDigest: p.digest, PricePerHour: price.TotalPerHour, Asset: price.Asset, Built: built.from(), Warnings: warnings}, nil
 }
 
 // provision seals the order to the attested key, sends it and follows it.

@@ -171,7 +171,8 @@ func (g *globals) deploy(ctx context.Context, o deployOptions, m *manifest.Manif
 }
 
 func (g *globals) printDeployed(d *publisher.Deployed) {
-	for _, w := range d.Verdict.Warnings {
+	warnings := append(append([]string{}, d.Verdict.Warnings...), d.Warnings...)
+	for _, w := range warnings {
 		fmt.Fprintf(g.app.Stderr, "warning: %s\n", cli.Clean(w))
 	}
 	if d.Asset == "" {
@@ -185,7 +186,7 @@ func (g *globals) printDeployed(d *publisher.Deployed) {
 		Asset        string       `json:"asset,omitempty"`
 		Built        *builtFields `json:"built,omitempty"`
 		Warnings     []string     `json:"warnings"`
-	}{fields, d.PricePerHour, d.Asset, builtOf(d.Built), append([]string{}, d.Verdict.Warnings...)})
+	}{fields, d.PricePerHour, d.Asset, builtOf(d.Built), warnings})
 	if !g.app.JSON {
 		fmt.Fprintln(g.app.Stdout, cli.Clean(d.App.URL))
 	}

@@ -189,6 +189,9 @@ func fetch(ctx context.Context, s slug.Slug, branch, path string) (_ *fetched, e
 	if s.Host == slug.File {
 		// It is this user's own disk.
 		cfg.AllowFile = []string{"/"}
+		if _, err := os.Stat(s.Repo); err != nil {
+			return nil, status.Wrap(err, status.InvalidArgument, git.ReasonRepository, "there is no repository %s", s)
+		}
 	}
 	if err := os.Mkdir(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making a directory: %w", err)
