@@ -76,7 +76,7 @@ func (s *Service) Deploy(ctx context.Context, req DeployRequest) (*Deployed, err
 	if err != nil {
 		return nil, err
 	}
-	var sealed []*SealedImage
+	var sealed []*manifest.Sealed
 	var choices []*choice
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -128,7 +128,7 @@ type pinned struct {
 }
 
 // pin publishes the sealed images and writes their digests into the manifest.
-func (s *Service) pin(ctx context.Context, req DeployRequest, sealed []*SealedImage, secrets map[string]map[string][]byte) (*pinned, error) {
+func (s *Service) pin(ctx context.Context, req DeployRequest, sealed []*manifest.Sealed, secrets map[string]map[string][]byte) (*pinned, error) {
 	m := *req.Manifest
 	m.Containers = append([]manifest.Container(nil), req.Manifest.Containers...)
 	keys := map[string][]byte{}
@@ -169,9 +169,9 @@ func (p *pinned) encode() error {
 
 // sealImages resolves and encrypts the image of every container. Containers
 // with the same reference share one sealed image.
-func (s *Service) sealImages(ctx context.Context, req DeployRequest) ([]*SealedImage, error) {
-	out := make([]*SealedImage, len(req.Manifest.Containers))
-	byRef := map[string]*SealedImage{}
+func (s *Service) sealImages(ctx context.Context, req DeployRequest) ([]*manifest.Sealed, error) {
+	out := make([]*manifest.Sealed, len(req.Manifest.Containers))
+	byRef := map[string]*manifest.Sealed{}
 	for i, c := range req.Manifest.Containers {
 		if have, ok := byRef[c.Image.Ref]; ok {
 			out[i] = have
@@ -198,7 +198,7 @@ func (s *Service) sealImages(ctx context.Context, req DeployRequest) ([]*SealedI
 }
 
 // deployTo provisions at one provider.
-func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p *pinned, sealed []*SealedImage) (_ *Deployed, err error) {
+func (s *Service) deployTo(ctx context.Context, req DeployRequest, c *choice, p *pinned, sealed []*manifest.Sealed) (_ *Deployed, err error) {
 	var built *made
 	sent := false
 	if req.Source != nil {
@@ -377,7 +377,7 @@ func (s *Service) operation(ctx context.Context, at ProviderID, name string) (Op
 	return Create, 0, nil
 }
 
-func (s *Service) appOf(p *pinned, c *choice, sealed []*SealedImage, built *made) App {
+func (s *Service) appOf(p *pinned, c *choice, sealed []*manifest.Sealed, built *made) App {
 	now := s.cfg.Now()
 	app := App{
 		Name: p.manifest.Name, Provider: c.attested.Provider, ManifestDigest: p.digest.String(),

@@ -261,19 +261,19 @@ func (w *world) Resolve(_ context.Context, ref, _, platform string) (*publisher.
 	return &publisher.Image{Source: ref, Config: []byte(ref)}, nil
 }
 
-func (w *world) Seal(ctx context.Context, img *publisher.Image, report func(done, total int64)) (*publisher.SealedImage, error) {
+func (w *world) Seal(ctx context.Context, img *publisher.Image, report func(done, total int64)) (*manifest.Sealed, error) {
 	w.note("seal %s", img.Source)
 	if w.onSeal != nil {
 		w.onSeal()
 	}
 	report(1, 2)
 	digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(img.Source)))
-	return &publisher.SealedImage{Image: manifest.Image{EncryptedDigest: digest, ImageID: digest, KeyID: "k1"}, Key: []byte("the key")}, ctx.Err()
+	return &manifest.Sealed{Image: manifest.Image{EncryptedDigest: digest, ImageID: digest, KeyID: "k1"}, Key: []byte("the key")}, ctx.Err()
 }
 
 const rootCID = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 
-func (w *world) Publish(ctx context.Context, _ *publisher.SealedImage, report func(done, total int64)) (string, error) {
+func (w *world) Publish(ctx context.Context, _ *manifest.Sealed, report func(done, total int64)) (string, error) {
 	report(2, 2)
 	w.note("publish")
 	return rootCID, ctx.Err()

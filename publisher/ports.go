@@ -209,7 +209,7 @@ type Content interface {
 	// Publish makes a sealed image's directory and returns its root CID. It is
 	// readable by nobody until it is granted. report counts the bytes that are
 	// hashed for it.
-	Publish(ctx context.Context, img *SealedImage, report func(done, total int64)) (string, error)
+	Publish(ctx context.Context, img *manifest.Sealed, report func(done, total int64)) (string, error)
 	Grant(ctx context.Context, cid string, to ProviderID) error
 }
 

@@ -31,28 +31,6 @@ type Layer struct {
 	Open func(context.Context) (io.ReadCloser, error)
 }
 
-// SealedImage is an image whose layers are encrypted, as files on this machine.
-type SealedImage struct {
-	// Manifest is the exact bytes of the OCI manifest of the encrypted image.
-	Manifest []byte
-	Config   []byte
-	// Layers are the encrypted layers, in order.
-	Layers []Blob
-	// Image has EncryptedDigest, ImageID and KeyID set; the CID comes later.
-	Image manifest.Image
-	// Key is the revision's private key, PKCS #8 DER.
-	Key []byte
-	// ReusedBytes of ciphertext were kept from an earlier revision.
-	ReusedBytes int64
-}
-
-// Blob is a file whose digest is known.
-type Blob struct {
-	Digest string
-	Size   int64
-	Path   string
-}
-
 // Resolver turns a manifest's image reference into an image for a platform
 // such as "linux/amd64". Relative paths are relative to dir.
 type Resolver interface {
@@ -61,5 +39,5 @@ type Resolver interface {
 
 // Sealer encrypts an image. Report is called with bytes done and total.
 type Sealer interface {
-	Seal(ctx context.Context, img *Image, report func(done, total int64)) (*SealedImage, error)
+	Seal(ctx context.Context, img *Image, report func(done, total int64)) (*manifest.Sealed, error)
 }

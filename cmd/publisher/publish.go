@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"apocryph/cmd/internal/cli"
+	"apocryph/manifest"
 	"apocryph/proto/status"
-	"apocryph/publisher"
 	"apocryph/publisher/publisherd"
 )
 
@@ -97,7 +97,7 @@ func (g *globals) publish(ctx context.Context, s *publisherd.Session, o publishO
 
 // seal encrypts an image, writes its key where that is asked for, and puts it
 // on IPFS.
-func (g *globals) seal(ctx context.Context, s *publisherd.Session, o publishOptions, ref string) (*publisher.SealedImage, string, error) {
+func (g *globals) seal(ctx context.Context, s *publisherd.Session, o publishOptions, ref string) (*manifest.Sealed, string, error) {
 	bars := cli.NewProgress(g.app.Stderr)
 	defer bars.Close()
 	counted := func(name string) func(done, total int64) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"apocryph/manifest"
 	"apocryph/publisher"
 	"apocryph/publisher/publisherd"
 )
@@ -28,7 +29,7 @@ func (references) Resolve(_ context.Context, ref, _, _ string) (*publisher.Image
 
 type sealer struct{ images *publisherd.Images }
 
-func (s sealer) Seal(ctx context.Context, img *publisher.Image, report func(done, total int64)) (*publisher.SealedImage, error) {
+func (s sealer) Seal(ctx context.Context, img *publisher.Image, report func(done, total int64)) (*manifest.Sealed, error) {
 	return s.images.Seal(ctx, img.Source, "", platform, report)
 }
 

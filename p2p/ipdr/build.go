@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 
+	"apocryph/manifest"
 	"apocryph/p2p/content"
 	"apocryph/proto/status"
 
@@ -23,19 +24,12 @@ type Image struct {
 	Config    []byte
 	// Tag is a name besides "latest"; may be empty.
 	Tag    string
-	Layers []Blob
+	Layers []manifest.Blob
 	// Referrers are documents about the image, in this order.
 	Referrers []Referrer
 	// Report is told how many bytes of all layers have been read; may be nil. What
 	// the store knows already is not read.
 	Report func(done, total int64)
-}
-
-// Blob is a file whose digest is known.
-type Blob struct {
-	Digest string
-	Size   int64
-	Path   string
 }
 
 func digestOf(b []byte) string {
@@ -67,7 +61,7 @@ func Build(ctx context.Context, s *content.Store, img Image) (cid.Cid, error) {
 }
 
 // checkImage holds the manifest against the parts, all faults at once.
-func checkImage(img Image) (manifest, error) {
+func checkImage(img Image) (imageManifest, error) {
 	m, err := parseManifest(img.Manifest)
 	if err != nil {
 		return m, err

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"apocryph/manifest"
 	"apocryph/p2p/content"
 	"apocryph/proto/status"
 
@@ -62,7 +63,7 @@ func newStore(t testing.TB, h host.Host) *content.Store {
 func sample(t testing.TB, s *content.Store, tag string, sizes ...int) Image {
 	t.Helper()
 	img := Image{Tag: tag, Config: []byte(`{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}`)}
-	m := manifest{SchemaVersion: 2, MediaType: ociManifest, Config: descriptor("application/vnd.oci.image.config.v1+json", img.Config)}
+	m := imageManifest{SchemaVersion: 2, MediaType: ociManifest, Config: descriptor("application/vnd.oci.image.config.v1+json", img.Config)}
 	for i, n := range sizes {
 		b := make([]byte, n)
 		rand.NewChaCha8([32]byte{byte(i), 7}).Read(b)
@@ -71,7 +72,7 @@ func sample(t testing.TB, s *content.Store, tag string, sizes ...int) Image {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		img.Layers = append(img.Layers, Blob{Digest: d.Digest, Size: d.Size, Path: path})
+		img.Layers = append(img.Layers, manifest.Blob{Digest: d.Digest, Size: d.Size, Path: path})
 		m.Layers = append(m.Layers, d)
 	}
 	img.Manifest = encode(t, m)
@@ -83,7 +84,7 @@ func descriptor(mediaType string, b []byte) Descriptor {
 }
 
 // encode leaves out what a manifest of this kind does not have.
-func encode(t testing.TB, m manifest) []byte {
+func encode(t testing.TB, m imageManifest) []byte {
 	t.Helper()
 	b, err := json.Marshal(map[string]any{
 		"schemaVersion": m.SchemaVersion, "mediaType": m.MediaType, "config": m.Config, "layers": m.Layers,

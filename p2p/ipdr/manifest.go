@@ -69,8 +69,8 @@ func checkValue(d *json.Decoder, depth int) error {
 }
 
 // parseManifest decodes and validates an image manifest, all faults at once.
-func parseManifest(b []byte) (manifest, error) {
-	var m manifest
+func parseManifest(b []byte) (imageManifest, error) {
+	var m imageManifest
 	if len(b) > maxManifest {
 		return m, tooBig("manifest", int64(len(b)), maxManifest)
 	}

@@ -36,8 +36,8 @@ type Descriptor struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// manifest is the part of an image manifest that is read here.
-type manifest struct {
+// imageManifest is the part of an image manifest that is read here.
+type imageManifest struct {
 	SchemaVersion int             `json:"schemaVersion"`
 	MediaType     string          `json:"mediaType"`
 	Config        Descriptor      `json:"config"`

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"apocryph/manifest"
 	"apocryph/p2p/oci"
 
 	"github.com/containers/ocicrypt"
@@ -91,7 +92,7 @@ func imageOf(layers ...oci.Layer) *oci.Image {
 
 func text(n int, s string) []byte { return bytes.Repeat([]byte(s), n) }
 
-func (f *fixture) seal(t testing.TB, img *oci.Image) *Sealed {
+func (f *fixture) seal(t testing.TB, img *oci.Image) *manifest.Sealed {
 	t.Helper()
 	s, err := f.Seal(t.Context(), img, nil)
 	if err != nil {
@@ -100,7 +101,7 @@ func (f *fixture) seal(t testing.TB, img *oci.Image) *Sealed {
 	return s
 }
 
-func manifestOf(t testing.TB, s *Sealed) ocispec.Manifest {
+func manifestOf(t testing.TB, s *manifest.Sealed) ocispec.Manifest {
 	t.Helper()
 	var m ocispec.Manifest
 	if err := json.Unmarshal(s.Manifest, &m); err != nil {
@@ -124,7 +125,7 @@ func open(t testing.TB, pkcs8 []byte, d ocispec.Descriptor, blob []byte) ([]byte
 	return io.ReadAll(r)
 }
 
-func blobOf(t testing.TB, b Blob) []byte {
+func blobOf(t testing.TB, b manifest.Blob) []byte {
 	t.Helper()
 	data, err := os.ReadFile(b.Path)
 	if err != nil {

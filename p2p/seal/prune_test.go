@@ -7,11 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"apocryph/manifest"
 	"apocryph/p2p/oci"
 	"apocryph/proto/status"
 )
 
-func exists(t *testing.T, b Blob) bool {
+func exists(t *testing.T, b manifest.Blob) bool {
 	t.Helper()
 	_, err := os.Stat(b.Path)
 	if err != nil && !os.IsNotExist(err) {
@@ -22,7 +23,7 @@ func exists(t *testing.T, b Blob) bool {
 
 func TestPrune(t *testing.T) {
 	f := newFixture(t)
-	var blobs []Blob
+	var blobs []manifest.Blob
 	for _, s := range []string{"oldest", "middle", "newest"} {
 		blobs = append(blobs, f.seal(t, imageOf(layer(oci.MediaTypeLayer, text(1000, s)))).Layers[0])
 		f.now = f.now.Add(24 * time.Hour)
@@ -33,7 +34,7 @@ func TestPrune(t *testing.T) {
 		}
 		return all
 	}
-	prune := func(max int64, keep ...Blob) int64 {
+	prune := func(max int64, keep ...manifest.Blob) int64 {
 		t.Helper()
 		freed, err := f.Prune(t.Context(), func(digest string) bool {
 			for _, k := range keep {
@@ -48,7 +49,7 @@ func TestPrune(t *testing.T) {
 	}
 	for _, step := range []struct {
 		max   int64
-		keep  []Blob
+		keep  []manifest.Blob
 		freed int64
 		left  [3]bool
 	}{

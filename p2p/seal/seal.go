@@ -119,7 +119,7 @@ func (l *local) Exclusive() (func(), bool, error) {
 // all; reused ones count as done. Errors: invalid_argument for an image that
 // cannot be sealed or whose layer is not what its digest says,
 // resource_exhausted when the disk is full.
-func (s *Sealer) Seal(ctx context.Context, img *oci.Image, report func(done, total int64)) (*Sealed, error) {
+func (s *Sealer) Seal(ctx context.Context, img *oci.Image, report func(done, total int64)) (*manifest.Sealed, error) {
 	if err := check(img); err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (s *Sealer) Seal(ctx context.Context, img *oci.Image, report func(done, tot
 		return nil, err
 	}
 	sealed := &oci.Image{Config: img.Config, Annotations: withoutEncryption(img.Annotations)}
-	out := &Sealed{
+	out := &manifest.Sealed{
 		Config: img.Config,
 		Image:  manifest.Image{Ref: img.Source, ImageID: sealed.ID(), KeyID: key.id},
 		Key:    key.pkcs8, ReusedBytes: reused,
@@ -154,7 +154,7 @@ func (s *Sealer) Seal(ctx context.Context, img *oci.Image, report func(done, tot
 		sealed.Layers = append(sealed.Layers, oci.Layer{
 			MediaType: img.Layers[i].MediaType + oci.EncryptedSuffix, Digest: e.Digest, Size: e.Size, Annotations: annotations,
 		})
-		out.Layers = append(out.Layers, Blob{Digest: e.Digest, Size: e.Size, Path: s.cfg.BlobPath(e.Digest)})
+		out.Layers = append(out.Layers, manifest.Blob{Digest: e.Digest, Size: e.Size, Path: s.cfg.BlobPath(e.Digest)})
 	}
 	if out.Manifest, err = sealed.Manifest(); err != nil {
 		return nil, err

@@ -64,7 +64,7 @@ func (n *node) publish(t *testing.T) (provider.ImageRequest, [][]byte) {
 	digest := func(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
 	config := []byte(`{"architecture":"amd64","os":"linux"}`)
 	var layers [][]byte
-	var blobs []ipdr.Blob
+	var blobs []manifest.Blob
 	var descs []ipdr.Descriptor
 	for _, size := range []int{3 << 20, 5000} {
 		b := make([]byte, size)
@@ -76,7 +76,7 @@ func (n *node) publish(t *testing.T) (provider.ImageRequest, [][]byte) {
 			t.Fatal(err)
 		}
 		layers = append(layers, b)
-		blobs = append(blobs, ipdr.Blob{Digest: digest(b), Size: int64(size), Path: path})
+		blobs = append(blobs, manifest.Blob{Digest: digest(b), Size: int64(size), Path: path})
 		descs = append(descs, ipdr.Descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar+encrypted", Digest: digest(b), Size: int64(size)})
 	}
 	m, err := json.Marshal(map[string]any{

@@ -87,12 +87,8 @@ func (i *Importer) ImportReferred(ctx context.Context, img *oci.Image, owner pro
 
 // keep makes the image's directory and pins it. What it is made of stays for
 // an hour without a pin, so that nothing is lost in between.
-func (i *Importer) keep(ctx context.Context, sealed *seal.Sealed, owner provider.InstanceID, about []ipdr.Referrer) (manifest.Image, error) {
-	var layers []ipdr.Blob
-	for _, l := range sealed.Layers {
-		layers = append(layers, ipdr.Blob(l))
-	}
-	root, err := ipdr.Build(ctx, i.store, ipdr.Image{Manifest: sealed.Manifest, Config: sealed.Config, Layers: layers, Referrers: about})
+func (i *Importer) keep(ctx context.Context, sealed *manifest.Sealed, owner provider.InstanceID, about []ipdr.Referrer) (manifest.Image, error) {
+	root, err := ipdr.Build(ctx, i.store, ipdr.Image{Manifest: sealed.Manifest, Config: sealed.Config, Layers: sealed.Layers, Referrers: about})
 	if err != nil {
 		return manifest.Image{}, fmt.Errorf("keeping image: %w", err)
 	}
@@ -105,7 +101,7 @@ func (i *Importer) keep(ctx context.Context, sealed *seal.Sealed, owner provider
 }
 
 // missing reports whether a layer went away after it was found.
-func missing(sealed *seal.Sealed) bool {
+func missing(sealed *manifest.Sealed) bool {
 	for _, l := range sealed.Layers {
 		if _, err := os.Stat(l.Path); err != nil {
 			return true

@@ -9,6 +9,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"apocryph/manifest"
 	"apocryph/p2p/content"
 	"apocryph/p2p/ipdr"
 	"apocryph/proto/status"
@@ -24,7 +25,7 @@ type Images struct {
 }
 
 // Seal resolves and encrypts one image.
-func (i *Images) Seal(ctx context.Context, ref, dir, platform string, report func(done, total int64)) (*publisher.SealedImage, error) {
+func (i *Images) Seal(ctx context.Context, ref, dir, platform string, report func(done, total int64)) (*manifest.Sealed, error) {
 	img, err := i.resolver.Resolve(ctx, ref, dir, platform)
 	if err != nil {
 		return nil, err
@@ -33,12 +34,8 @@ func (i *Images) Seal(ctx context.Context, ref, dir, platform string, report fun
 }
 
 // Publish makes the image's directory and keeps it, under its own CID.
-func (i *Images) Publish(ctx context.Context, img *publisher.SealedImage, report func(done, total int64)) (string, error) {
-	var layers []ipdr.Blob
-	for _, l := range img.Layers {
-		layers = append(layers, ipdr.Blob(l))
-	}
-	root, err := ipdr.Build(ctx, i.store, ipdr.Image{Manifest: img.Manifest, Config: img.Config, Layers: layers, Report: report})
+func (i *Images) Publish(ctx context.Context, img *manifest.Sealed, report func(done, total int64)) (string, error) {
+	root, err := ipdr.Build(ctx, i.store, ipdr.Image{Manifest: img.Manifest, Config: img.Config, Layers: img.Layers, Report: report})
 	if err != nil {
 		return "", err
 	}

@@ -1,8 +1,7 @@
-package seal
+package manifest
 
-import "apocryph/manifest"
-
-// Sealed is an image whose layers are encrypted, as files on this machine.
+// Sealed is an image whose layers are encrypted, as files on one machine: what
+// encrypting an image makes, and what is put on IPFS.
 type Sealed struct {
 	// Manifest is the exact bytes of the OCI manifest of the encrypted image.
 	Manifest []byte
@@ -11,7 +10,7 @@ type Sealed struct {
 	// Layers are the encrypted layers, in order.
 	Layers []Blob
 	// Image has Ref, EncryptedDigest, ImageID and KeyID set; the CID comes later.
-	Image manifest.Image
+	Image Image
 	// Key is the revision's private key, PKCS #8 DER.
 	Key []byte
 	// ReusedBytes of ciphertext were kept from an earlier revision.
