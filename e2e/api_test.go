@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -35,7 +37,8 @@ func TestDeployByAPI(t *testing.T) {
 		t.Fatalf("the app answers %d %q", code, body)
 	}
 
-	w.Write("app.yaml", direct(t, w, "hello two", "health: {http: /}"))
+	w.Write("secrets/token", "a secret token")
+	w.Write("app.yaml", direct(t, w, "hello two", "health: {http: /}\n    volumes: [{name: secrets, mountPath: /run/secrets}]")+"volumes: [{name: secrets, type: secret, source: secrets/}]\n")
 	if out := pub.Must("deploy", file, "--api", socket, "--dry-run"); !strings.HasPrefix(out.Stdout, "update hello in production") {
 		t.Errorf("the dry run: %q", out.Stdout)
 	}
@@ -43,6 +46,9 @@ func TestDeployByAPI(t *testing.T) {
 		t.Errorf("the update is at %s, want %s", got.Last(), address)
 	}
 	answers(t, p, address, "hello two")
+	if _, body := get(t, address+"secret", p.Info.Ingress); body != fmt.Sprintf("sha256:%x\n", sha256.Sum256([]byte("a secret token"))) {
+		t.Errorf("the app's secret: %q", body)
+	}
 
 	// An app that does not come up ends with its last lines, and what ran goes on.
 	w.Write("app.yaml", direct(t, w, "hello three", `command: ["/nonexistent"]`))
@@ -62,6 +68,9 @@ func TestDeployByAPI(t *testing.T) {
 	answers(t, p, address, "hello two")
 	apps(t, pub, socket, tcp)
 	answers(t, p, address, "hello one")
+	if code, _ := get(t, address+"secret", p.Info.Ingress); code != 404 {
+		t.Errorf("the secret of the revision that was replaced is still there: %d", code)
+	}
 	pub.Must("delete", "hello", "--api", socket)
 	pub.Fails(13, nil, "status", "hello", "--api", tcp, "--namespace", "default")
 	if got := pub.Must("status", "hello").Stdout; !strings.Contains(got, tcp) {
