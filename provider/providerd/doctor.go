@@ -36,6 +36,7 @@ func Diagnose(cfg Config) []Diagnosis {
 		checkDisk(cfg.DataDir), checkClock(),
 	)
 	out = append(out, checkStorage(cfg)...)
+	out = append(out, checkBuilds(cfg)...)
 	out = append(out, checkListen("ingress", cfg.Ingress))
 	for _, a := range cfg.API {
 		out = append(out, checkListen("api", a))
