@@ -44,6 +44,10 @@ demo: build ## deploy the sample app, encrypted, to a provider on this machine a
 	@.ci/bootstrap run
 	e2e/demo.sh
 
+demo-source: build ## deploy three apps from commits to a provider that builds them, and ask them
+	@.ci/bootstrap run source
+	e2e/demo-source.sh
+
 check: proto-check ## formatting, vet, staticcheck, generated code, module file
 	@test -z "$$(go tool gofumpt -l . | tee /dev/stderr)" || { echo 'run `make fmt`'; exit 1; }
 	go mod tidy -diff
@@ -88,4 +92,4 @@ proto-check:
 clean: ## remove what was built
 	rm -rf bin $(RUNC) $(ATTENDANT) $(STATIC)
 
-.PHONY: bases contract e2e-boot help bootstrap bootstrap-build build install demo check test bench fuzz fmt proto proto-check clean
+.PHONY: bases demo-source contract e2e-boot help bootstrap bootstrap-build build install demo check test bench fuzz fmt proto proto-check clean

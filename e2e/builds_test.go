@@ -160,7 +160,7 @@ func TestBuildRefusals(t *testing.T) {
 		d.w.Path("repos/online"): "build.command",
 	} {
 		got := d.deploySource(t, "refused", dir, "main")
-		if code := fmt.Sprint(got["type"]); !strings.Contains(code, want) || got["status"] == "succeeded" {
+		if text := fmt.Sprint(got); !strings.Contains(text, "code:"+want) || got["status"] == "succeeded" {
 			t.Errorf("%s: %v", dir, got)
 		}
 	}
