@@ -1,12 +1,20 @@
 package e2e
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"apocryph/attest"
+	"apocryph/e2e/harness"
 )
 
 // upstream is a repository with real git, and people who sign.
@@ -110,11 +118,8 @@ func TestProvenance(t *testing.T) {
 		return d.w.Write(fmt.Sprintf("policy-%d.yaml", n), string(b)+"provenance:\n  "+strings.Join(lines, "\n  ")+"\n")
 	}
 	repo, branch, signer := fmt.Sprintf("repositories: [%q]", up.url()), "branches: [main]", fmt.Sprintf("signers: {ssh: [%q]}", annPub)
-	verify := func(policy string) []string {
-		return []string{"verify", address, "--dial", d.Info.IngressTLS, "--policy", policy}
-	}
 	pol := with("required: true", repo, branch, signer)
-	r := user.Must(verify(pol)...)
+	r := user.Must(d.verify(address, pol)...)
 	last := -1
 	for _, text := range []string{
 		"endpoint ", "receipt of ", "pod ", "image sha256:", "provenance sha256:", up.url() + "@refs/heads/main", "commit " + commit, "tree ", "signed by SHA256:",
@@ -125,8 +130,7 @@ func TestProvenance(t *testing.T) {
 		}
 		last = at
 	}
-	t.Logf("\n%s%s", r.Stdout, r.Stderr)
-	build := user.Must(append(verify(pol), "--json")...).Object(t)["running"].(map[string]any)["builds"].([]any)[0].(map[string]any)
+	build := user.Must(append(d.verify(address, pol), "--json")...).Object(t)["running"].(map[string]any)["builds"].([]any)[0].(map[string]any)
 	if build["commit_sha"] != commit || build["repository"] != up.url() || build["signer"] == "" {
 		t.Errorf("got %v", build)
 	}
@@ -136,12 +140,165 @@ func TestProvenance(t *testing.T) {
 		policy string
 		want   []string
 	}{
-		"another repository": {with("required: true", fmt.Sprintf("repositories: [%q]", other.url()), branch), []string{"ATT-171", up.url(), other.url()}},
-		"another branch":     {with("required: true", repo, "branches: [release]"), []string{"ATT-171", "refs/heads/main", "release"}},
-		"another signer":     {with("required: true", repo, branch, fmt.Sprintf("signers: {ssh: [%q]}", bobPub)), []string{"ATT-172"}},
-		"another runtime":    {with("required: true", repo, branch, "runtimes: [python]"), []string{"ATT-173", "static", "python"}},
+		"another repository": {with("required: true", fmt.Sprintf("repositories: [%q]", other.url()), branch), []string{"ATT-121", up.url(), other.url()}},
+		"another branch":     {with("required: true", repo, "branches: [release]"), []string{"ATT-121", "refs/heads/main", "release"}},
+		"another signer":     {with("required: true", repo, branch, fmt.Sprintf("signers: {ssh: [%q]}", bobPub)), []string{"ATT-122"}},
+		"another runtime":    {with("required: true", repo, branch, "runtimes: [python]"), []string{"ATT-123", "static", "python"}},
 	} {
-		t.Run(name, func(t *testing.T) { user.Fails(12, tt.want, verify(tt.policy)...) })
+		t.Run(name, func(t *testing.T) { user.Fails(12, tt.want, d.verify(address, tt.policy)...) })
 	}
-	_, _ = bob, signer
+
+	// What is served or saved with one byte changed is caught, whichever it is.
+	doc, nonce := saved(t, d, address)
+	offline := func(doc document) []string {
+		t.Helper()
+		n++
+		b, err := json.Marshal(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []string{"verify", d.w.Write(fmt.Sprintf("document-%d.json", n), string(b)), "--offline", "--nonce", nonce, "--policy", pol}
+	}
+	if r := user.Must(offline(doc)...); !strings.Contains(r.Stdout, "commit "+commit) || !strings.Contains(r.Stdout, "of the measured log") {
+		t.Errorf("as a file the chain is\n%s", r.Stdout)
+	}
+	other.commit("<h1>other</h1>", bob)
+	otherDoc, _ := saved(t, d, d.deployGit(t, "other", other.url(), "main"))
+	for name, tt := range map[string]struct {
+		change func(document)
+		code   string
+	}{
+		"statement":       {flipped(t, "provenance/0/payload", `"runtime":"static"`, -2), "ATT-120"},
+		"commit object":   {flipped(t, "provenance/0/payload", `"content":"`, 40), "ATT-120"},
+		"its signature":   {flipped(t, "provenance/0/signatures/0/sig", "", 0), "ATT-120"},
+		"receipt":         {flipped(t, "receipt/payload", `"revision"`, 1), "ATT-114"},
+		"evidence":        {flipped(t, "result", "", 0), "ATT-0"},
+		"log":             {flipped(t, "log/records", "", 0), "ATT-1"},
+		"opened build":    {flipped(t, "log/openings/0/opening", "", 0), "ATT-100"},
+		"no statement":    {func(d document) { delete(d, "provenance") }, "ATT-120"},
+		"another's":       {func(d document) { d["provenance"] = otherDoc["provenance"] }, "ATT-120"},
+		"another's log":   {func(d document) { d["log"] = otherDoc["log"] }, "ATT-1"},
+		"another receipt": {func(d document) { d["receipt"] = otherDoc["receipt"] }, "ATT-114"},
+	} {
+		t.Run("changed "+name, func(t *testing.T) {
+			changed := maps.Clone(doc)
+			tt.change(changed)
+			user.Fails(12, []string{tt.code}, offline(changed)...)
+		})
+	}
+
+	// The receipt with what the API says of the build; after the next start the same
+	// statement has another signature, and the log goes on.
+	id := build["build_id"].(string)
+	receipt := func() []string {
+		doc, _ := saved(t, d, address)
+		return []string{
+			"verify", d.w.Write("receipt.json", string(doc["receipt"])), "--policy", pol,
+			"--provenance", d.w.Write("statement.json", d.sh(`curl -f $API/api/v1/builds/`+id+`/provenance`)),
+		}
+	}
+	if r := user.Must(receipt()...); !strings.Contains(r.Stdout, "commit "+commit) {
+		t.Errorf("the receipt's chain is\n%s", r.Stdout)
+	}
+	if bill := object(t, d.sh(`curl -f $API/api/v1/builds/`+id+`/sbom`)); bill["bomFormat"] != "CycloneDX" {
+		t.Errorf("got %v", bill)
+	}
+	d.Stop()
+	before := d.Info.IngressTLS
+	d.Start()
+	curlrc := d.w.Path("home", ".curlrc")
+	b, err := os.ReadFile(curlrc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.w.Write("home/.curlrc", strings.ReplaceAll(string(b), before, d.Info.IngressTLS))
+	harness.Eventually(t, "the pod runs again", func() bool { return user.Run(d.verify(address, pol)...).Exit == 0 })
+	if r := user.Must(d.verify(address, pol)...); !strings.Contains(r.Stdout, "commit "+commit) || !strings.Contains(r.Stdout, "of the measured log") {
+		t.Errorf("after a start the chain is\n%s", r.Stdout)
+	}
+	if r := user.Must(receipt()...); !strings.Contains(r.Stdout, "commit "+commit) {
+		t.Errorf("after a start the receipt's chain is\n%s", r.Stdout)
+	}
+
+	// A commit that nobody signed, files from nowhere, and an image of no build.
+	up.commit("<h1>two</h1>", "")
+	d.deployGit(t, "site", up.url(), "main")
+	user.Fails(12, []string{"ATT-122", "got none"}, d.verify(address, pol)...)
+	user.Must(d.verify(address, with("required: true", repo, branch))...)
+	up.commit("<h1>three</h1>", bob)
+	d.deployGit(t, "site", up.url(), "main")
+	user.Fails(12, []string{"ATT-122"}, d.verify(address, pol)...)
+	upload := func(name, more, page string) string {
+		t.Helper()
+		d.w.Write("work/site/index.html", page)
+		got := object(t, d.sh(fmt.Sprintf(`tar cf site.tar -C site . && curl -F 'manifest={"name":%q%s}' -F files=@site.tar $API/deploy`, name, more)))
+		address, ok := got["url"].(string)
+		if !ok {
+			t.Fatalf("deploying %s: %v", name, got)
+		}
+		return address
+	}
+	user.Fails(12, []string{"ATT-121", "uploaded files"}, d.verify(upload("files", "", "<h1>nobody's</h1>"), pol)...)
+	user.Fails(12, []string{"ATT-120"}, d.verify(upload("plain", `,"runtime":"static"`, "<h1>plain</h1>"), with("required: true"))...)
+	// The same files make the same image to the bit, so they are that commit.
+	if r := user.Must(d.verify(upload("files", "", "<h1>one</h1>"), pol)...); !strings.Contains(r.Stdout, "commit "+commit) {
+		t.Errorf("the same files are\n%s", r.Stdout)
+	}
+}
+
+// verify asks the app behind an address.
+func (d *door) verify(address, policy string) []string {
+	u, _ := url.Parse(address)
+	return []string{"verify", "https://" + u.Hostname(), "--dial", d.Info.IngressTLS, "--policy", policy}
+}
+
+// document is what an endpoint answers. What its members are made of stays as it is
+// to the byte: envelopes have one form.
+type document map[string]json.RawMessage
+
+// saved is the document of an app's endpoint, as curl saves it, and its nonce.
+func saved(t *testing.T, d *door, address string) (doc document, nonce string) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce = strings.Repeat("ab", attest.NonceSize)
+	text := d.sh(`curl -f "$URL"`, "URL=https://"+u.Hostname()+attest.EndpointPath+"?nonce="+nonce)
+	if err := json.Unmarshal([]byte(text), &doc); err != nil {
+		t.Fatalf("%v in %.200q", err, text)
+	}
+	return doc, nonce
+}
+
+// flipped changes one bit of the base64 text at a path such as "log/openings/0/opening":
+// n bytes after the end of text in it, or in the middle where text is "".
+func flipped(t *testing.T, path, text string, n int) func(document) {
+	return func(doc document) {
+		t.Helper()
+		names := strings.Split(path, "/")
+		var v any
+		if err := json.Unmarshal(doc[names[0]], &v); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names[1:] {
+			switch at := v.(type) {
+			case map[string]any:
+				v = at[name]
+			case []any:
+				v = at[int(name[0]-'0')]
+			}
+		}
+		old, _ := v.(string)
+		b, err := base64.StdEncoding.DecodeString(old)
+		at := bytes.Index(b, []byte(text))
+		if err != nil || at < 0 || len(b) == 0 {
+			t.Fatalf("%v, %q is not in %s", err, text, b)
+		}
+		if at += len(text) + n; text == "" {
+			at = len(b) / 2
+		}
+		b[at] ^= 1
+		doc[names[0]] = bytes.Replace(doc[names[0]], []byte(old), []byte(base64.StdEncoding.EncodeToString(b)), 1)
+	}
 }
