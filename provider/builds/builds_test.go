@@ -19,6 +19,7 @@ import (
 	"apocryph/manifest/slug"
 	"apocryph/p2p/git"
 	"apocryph/proto/status"
+	"apocryph/provider"
 	"apocryph/provider/builds"
 )
 
@@ -297,5 +298,51 @@ func TestDeletedArtifact(t *testing.T) {
 	}
 	if s, err := q.Provenance(t.Context(), "team", b.ID); err != nil || !slices.Equal(opened(t, s), statement(b.ID)) {
 		t.Errorf("got %q, %v", s, err)
+	}
+}
+
+// TestSaid: what is said of an image goes with its last build, unless a pod has it.
+func TestSaid(t *testing.T) {
+	w := newWorld(t)
+	kept := func() int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.kept)
+	}
+	q, stop := w.run()
+	// What fails after it was said is taken back.
+	w.mu.Lock()
+	w.broken["create"] = errors.New("the disk is full")
+	w.mu.Unlock()
+	b, err := q.Submit(t.Context(), w.upload("x"))
+	must(t, err)
+	if b, _ = ended(t, q, b.ID); b.Status != builds.Failed || b.ImageID != "" || kept() != 0 || len(w.said) != 1 {
+		t.Errorf("got %+v, %d are kept", b, kept())
+	}
+	w.mu.Lock()
+	delete(w.broken, "create")
+	w.mu.Unlock()
+	var made []builds.Build
+	for range 2 {
+		b, err := q.Submit(t.Context(), w.upload("x"))
+		must(t, err)
+		b, _ = ended(t, q, b.ID)
+		made = append(made, b)
+	}
+	// Another build has made the same.
+	stop()
+	must(t, w.Delete(t.Context(), "team", made[0].ArtifactID))
+	released := func(id string) func() bool {
+		return func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.pins[provider.InstanceID(provider.MadePrefix+id)] == 0
+		}
+	}
+	_, stop = w.run()
+	eventually(t, "the first image is released", released(made[0].ID))
+	stop()
+	if kept() != 1 {
+		t.Errorf("%d are kept while another build has the image", kept())
 	}
 }
