@@ -140,7 +140,7 @@ func (f *faults) value(field, s string) {
 
 func (f *faults) source(s *Source) {
 	f.text("source.repository", s.Repository, 1)
-	if !strings.HasPrefix(s.Repository, "https://") && !strings.HasPrefix(s.Repository, "file:///") || strings.ContainsAny(s.Repository, "@?# ") {
+	if !strings.HasPrefix(s.Repository, "https://") && !strings.HasPrefix(s.Repository, "file:///") && !ownMachine(s.Repository) || strings.ContainsAny(s.Repository, "@?# ") {
 		f.add("source.repository", s.Repository, "a canonical https or file URL without user, query and fragment")
 	}
 	f.text("source.ref", s.Ref, 0)
@@ -168,6 +168,14 @@ func (f *faults) source(s *Source) {
 	if c.Tree != s.Tree || c.Tree == "" {
 		f.add("source.tree", s.Tree, "the tree of the commit object, "+c.Tree)
 	}
+}
+
+// ownMachine reports whether a URL is of http at 127.0.0.1, between which and its
+// reader is nobody: a mirror on the machine itself. It is as good as a file URL.
+func ownMachine(url string) bool {
+	rest, ok := strings.CutPrefix(url, "http://127.0.0.1:")
+	port, path, _ := strings.Cut(rest, "/")
+	return ok && port != "" && strings.Trim(port, "0123456789") == "" && path != ""
 }
 
 func sortedKeys(m map[string]string) []string {
