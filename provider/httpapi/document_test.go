@@ -43,7 +43,7 @@ var documentFailures = map[string]*deploy.Failure{
 // documentProblems are the refusals that the page has to show.
 var documentProblems = []string{
 	"api.key_reused", "api.media_type", "auth.missing", "auth.scope", "build.executable", "deploy.files_missing", "deploy.files_twice", "deploy.form",
-	"deploy.manifest_large", "deploy.manifest_missing", "deploy.part", "files.conflict", "files.unsafe", "http.too_large", "json.malformed",
+	"deploy.manifest_large", "deploy.manifest_missing", "deploy.part", "files.conflict", "files.unsafe", "git.ref_not_found", "http.too_large", "json.malformed",
 	"manifest.invalid", "pod.failed", "route.method", "route.unknown",
 }
 
@@ -80,7 +80,8 @@ func TestDeployDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, func(c *httpapi.Config) { c.Limits.UploadBytes = 1 << 20 })
+	w := newHost(t, func(c *httpapi.Config) { c.Limits.UploadBytes = 1 << 20 })
+	w.call("PUT", "/api/v1/namespaces/default/git", metrics+"}", jsonType).want(t, 200)
 	home, dir := t.TempDir(), t.TempDir()
 	rc := fmt.Sprintf("silent\nshow-error\nheader = %q\n", w.token("deploy:default"))
 	if err := os.WriteFile(filepath.Join(home, ".curlrc"), []byte(rc), 0o600); err != nil {
@@ -102,6 +103,7 @@ func TestDeployDocument(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", command)
 			cmd.Dir, cmd.Env = dir, []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "API=http://" + w.addr, "LC_ALL=C"}
 			printed, err := cmd.CombinedOutput()
+			printed = bytes.ReplaceAll(printed, []byte(w.server.URL()), []byte("https://github.com"))
 			if err != nil {
 				t.Errorf("%s\n%v: %s", command, err, printed)
 			}

@@ -69,7 +69,7 @@ func siteRepo(text string) map[string]string {
 	return map[string]string{"apps/site.yaml": "name: site\nruntime: static\ndirectory: www\n", "apps/www/index.html": text, "other.yaml": "name: other\nruntime: static\n"}
 }
 
-func newHost(t *testing.T) *host {
+func newHost(t *testing.T, change ...func(*httpapi.Config)) *host {
 	h := &host{server: gittest.New(t)}
 	h.repo = h.server.Repo("acme/metrics")
 	h.repo.Commit("main", siteRepo("one"))
@@ -93,6 +93,9 @@ func newHost(t *testing.T) *host {
 		s.orchestrator = c.Deployments.(*orchestrator)
 		h.puller = pull.New(pull.Settings{Documents: documents(), Sources: f, Deploys: s, Apps: s, Staging: t.TempDir(), Now: time.Now, Every: time.Hour})
 		c.Deployments, c.Repositories = s, h.puller
+		for _, f := range change {
+			f(c)
+		}
 	})
 	for _, run := range []func(context.Context) error{s.core.Run, h.puller.Run} {
 		wg.Go(func() {
