@@ -148,7 +148,8 @@ func (s *Store) total(ctx context.Context, top child) (uint64, error) {
 // hashFile hashes leaves and the whole of r at once, addWindow leaves at a time.
 func (s *Store) hashFile(ctx context.Context, r io.Reader, size int64, whole hash.Hash, report func(done int64)) (subtree, []blocks.Block, error) {
 	leaves := make([]subtree, 0, size/ChunkSize+1)
-	buf := make([]byte, addWindow*ChunkSize)
+	// A manifest is small, and each image has several such files.
+	buf := make([]byte, min(size, addWindow*ChunkSize))
 	for left := size; left > 0 || len(leaves) == 0; {
 		if err := ctx.Err(); err != nil {
 			return subtree{}, nil, err

@@ -56,7 +56,7 @@ func (s *Sealer) encrypt(ctx context.Context, l oci.Layer, source string, advanc
 	defer os.Remove(f.Name())
 	defer f.Close()
 	sum, index := sha256.New(), s.cfg.Index()
-	size, err := s.pump(ctx, cancel, f, io.MultiWriter(sum, index), out, advance)
+	size, err := s.pump(ctx, cancel, f, io.MultiWriter(sum, index), out, min(chunk, max(l.Size, 1)), advance)
 	if err != nil {
 		return entry{}, fmt.Errorf("encrypting %s: %w", where, err)
 	}
@@ -119,12 +119,12 @@ type piece struct {
 }
 
 // pump encrypts on one goroutine and hashes and writes on this one, with fixed
-// memory between them. It has joined the other when it returns; cancel is what
+// memory between them, chunks buffers of each bytes. It has joined the other when it returns; cancel is what
 // makes a reader that waits for the network give up.
-func (s *Sealer) pump(ctx context.Context, cancel func(), f file, sums io.Writer, r io.Reader, advance func(int64)) (int64, error) {
+func (s *Sealer) pump(ctx context.Context, cancel func(), f file, sums io.Writer, r io.Reader, each int64, advance func(int64)) (int64, error) {
 	free, full := make(chan []byte, chunks), make(chan piece, chunks)
 	for range chunks {
-		free <- make([]byte, chunk)
+		free <- make([]byte, each)
 	}
 	go func() {
 		defer close(full)
@@ -166,7 +166,7 @@ func (s *Sealer) pump(ctx context.Context, cancel func(), f file, sums io.Writer
 			continue
 		}
 		if p.err == nil {
-			free <- p.data[:chunk]
+			free <- p.data[:each]
 		}
 	}
 	return total, failed
