@@ -22,6 +22,8 @@ type door struct {
 	b      *bench
 	token  string
 	client *http.Client
+	// moved are the bytes that the last deploy from source fetched.
+	moved int64
 }
 
 // openDoor starts a provider and makes a token for it.

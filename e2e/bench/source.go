@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -55,6 +56,8 @@ type told struct {
 	at      map[string]time.Duration
 	build   string
 	failure string
+	// moved are the bytes that were fetched, as the build's log says.
+	moved int64
 }
 
 // listen reads a stream of server-sent events to its end.
@@ -91,6 +94,9 @@ func (t *told) hear(line []byte, start time.Time) {
 		if f := e.Deployment.Error; f != nil {
 			t.failure = f.Code + ": " + f.Detail
 		}
+	case e.Kind == "log" && strings.HasPrefix(e.Text, "fetched "):
+		words := strings.Fields(e.Text)
+		t.moved, _ = strconv.ParseInt(words[len(words)-2], 10, 64)
 	case e.Kind == "progress":
 		step = e.Text
 	}
@@ -160,6 +166,7 @@ func (d *door) toFirst(ctx context.Context, app string, r *repository, parts *st
 		}
 	}
 	first := time.Since(start)
+	d.moved = t.moved
 	if parts == nil {
 		return first, nil
 	}
