@@ -44,22 +44,22 @@ type yard struct {
 	arts  map[string]bool
 }
 
-func (y *yard) Resolve(_ context.Context, w git.Want) (git.Resolved, error) {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	y.wants = append(y.wants, w)
-	c := commit.Commit{ID: strings.Repeat("ab", 20), Tree: strings.Repeat("cd", 20)}
-	c.Author.Name = "Ann"
-	return git.Resolved{Repository: "https://example.org/" + w.Slug.Repo, Ref: w.Slug.Ref, Branch: "refs/heads/main", Commit: c}, nil
-}
-
 type memory struct{ fstest.MapFS }
 
 func (m memory) FS() fs.FS  { return m.MapFS }
 func (memory) Close() error { return nil }
 
-func (y *yard) Fetch(context.Context, git.Want, git.Resolved) (builds.Files, git.Fetched, error) {
-	return memory{fstest.MapFS{"svc/main.py": {Data: []byte("1")}}}, git.Fetched{Method: "clone"}, nil
+func (y *yard) Bring(_ context.Context, w git.Want, check func(git.Resolved) error) (builds.Files, git.Resolved, git.Fetched, error) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.wants = append(y.wants, w)
+	c := commit.Commit{ID: strings.Repeat("ab", 20), Tree: strings.Repeat("cd", 20)}
+	c.Author.Name = "Ann"
+	r := git.Resolved{Repository: "https://example.org/" + w.Slug.Repo, Ref: w.Slug.Ref, Branch: "refs/heads/main", Commit: c}
+	if err := check(r); err != nil {
+		return nil, r, git.Fetched{}, err
+	}
+	return memory{fstest.MapFS{"svc/main.py": {Data: []byte("1")}}}, r, git.Fetched{Method: "clone"}, nil
 }
 
 func (y *yard) Build(ctx context.Context, j builds.Job) (builds.Made, error) {
