@@ -17,7 +17,7 @@ const (
 	// maxQueuedPerPeer and maxQueuedOfPeers bound the builds that wait of one
 	// publisher and of all: an identity costs nothing, and the rest of the queue is
 	// for namespaces that the operator knows.
-	maxQueuedPerPeer = 2
+	maxQueuedPerPeer = 4
 	maxQueuedOfPeers = 16
 	// HeldFor is how long what was built for a publisher waits for its pod.
 	HeldFor = 30 * time.Minute
