@@ -135,7 +135,7 @@ func (s *Service) build(ctx context.Context, req DeployRequest, c *choice) (*mad
 		s.dropBuild(ctx, at, got.ID)
 		return nil, err
 	}
-	req.Report(Event{Event: "built", Text: m.text(), Image: got.Image.ImageID, Commit: m.said.Source.Commit, Final: true})
+	req.Report(Event{Event: "built", Text: m.text(), Commit: m.said.Source.Commit, Final: true})
 	return m, nil
 }
 

@@ -126,7 +126,7 @@ func buildFromWire(w *podpb.BuildImage) (BuildRequest, [32]byte, error) {
 		fault("port", fmt.Sprint(w.GetPort()), "at most 65535")
 	}
 	if len(faults) > 0 {
-		return r, claims, status.Invalid("build.request", "the request", faults)
+		return r, claims, status.Invalid("build.call", "the request", faults)
 	}
 	return r, claims, nil
 }

@@ -55,17 +55,17 @@ func TestBuildRefusals(t *testing.T) {
 		code   status.Code
 		reason string
 	}{
-		"nothing":      {&podpb.BuildImage{}, status.InvalidArgument, "build.request"},
-		"short id":     {&podpb.BuildImage{RequestId: id[1:], ClaimsDigest: claims, Source: "gh:o/r"}, status.InvalidArgument, "build.request"},
-		"long id":      {&podpb.BuildImage{RequestId: append(id, 0), ClaimsDigest: claims, Source: "gh:o/r"}, status.InvalidArgument, "build.request"},
-		"short claims": {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims[1:], Source: "gh:o/r"}, status.InvalidArgument, "build.request"},
-		"no source":    {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims}, status.InvalidArgument, "build.request"},
-		"long source":  {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims, Source: long}, status.InvalidArgument, "build.request"},
-		"long branch":  {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims, Source: "gh:o/r", Branch: long}, status.InvalidArgument, "build.request"},
-		"long path":    {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims, Source: "gh:o/r", Path: long}, status.InvalidArgument, "build.request"},
-		"long entry":   {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims, Source: "gh:o/r", Entry: long}, status.InvalidArgument, "build.request"},
-		"long runtime": {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims, Source: "gh:o/r", Runtime: long}, status.InvalidArgument, "build.request"},
-		"port":         {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims, Source: "gh:o/r", Port: 65536}, status.InvalidArgument, "build.request"},
+		"nothing":      {&podpb.BuildImage{}, status.InvalidArgument, "build.call"},
+		"short id":     {&podpb.BuildImage{RequestId: id[1:], ClaimsDigest: claims, Source: "gh:o/r"}, status.InvalidArgument, "build.call"},
+		"long id":      {&podpb.BuildImage{RequestId: append(id, 0), ClaimsDigest: claims, Source: "gh:o/r"}, status.InvalidArgument, "build.call"},
+		"short claims": {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims[1:], Source: "gh:o/r"}, status.InvalidArgument, "build.call"},
+		"no source":    {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims}, status.InvalidArgument, "build.call"},
+		"long source":  {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims, Source: long}, status.InvalidArgument, "build.call"},
+		"long branch":  {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims, Source: "gh:o/r", Branch: long}, status.InvalidArgument, "build.call"},
+		"long path":    {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims, Source: "gh:o/r", Path: long}, status.InvalidArgument, "build.call"},
+		"long entry":   {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims, Source: "gh:o/r", Entry: long}, status.InvalidArgument, "build.call"},
+		"long runtime": {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims, Source: "gh:o/r", Runtime: long}, status.InvalidArgument, "build.call"},
+		"port":         {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims, Source: "gh:o/r", Port: 65536}, status.InvalidArgument, "build.call"},
 		// Who never attested this provider has nothing built by it.
 		"no attestation": {&podpb.BuildImage{RequestId: id, ClaimsDigest: claims, Source: "gh:o/r"}, status.Untrusted, "provision.attestation"},
 	} {
