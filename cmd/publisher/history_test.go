@@ -17,15 +17,15 @@ func TestPrintHistory(t *testing.T) {
 	err := o.g.printHistory(publisher.App{Name: "shop"}, []publisher.PodRevision{
 		{Revision: 4, From: 1, Outcome: publisher.OutcomeUp, At: at, ManifestDigest: []byte("manifest-one"), Current: true, Images: []publisher.AppImage{{Container: "web", ImageID: "sha256:0123456789abcdef"}}},
 		{Revision: 3, Outcome: publisher.OutcomeFailed, At: at, ManifestDigest: []byte("manifest-3"), Reason: "container web exited with code 3", Log: []string{"opening the database", "it is gone"}},
-		{Revision: 1, Outcome: publisher.OutcomeUp, At: at, ManifestDigest: []byte("manifest-one"), Restorable: true, Images: []publisher.AppImage{{Container: "web", ImageID: "short"}, {Container: "db"}}},
+		{Revision: 1, Outcome: publisher.OutcomeUp, At: at, ManifestDigest: []byte("manifest-one"), Restorable: true, Images: []publisher.AppImage{{Container: "web", ImageID: "short", Commit: "c0ffee0123456789"}, {Container: "db"}}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `REV  WHEN                 OUTCOME  MANIFEST      IMAGES            NOTE
-4    2026-11-21 14:00:00  up       6d616e696665  web=0123456789ab  serves, revision 1 again
-3    2026-11-21 14:00:00  failed   6d616e696665  -                 container web exited with code 3
-1    2026-11-21 14:00:00  up       6d616e696665  web=short db=     can be brought back
+	want := `REV  WHEN                 OUTCOME  MANIFEST      IMAGES                      NOTE
+4    2026-11-21 14:00:00  up       6d616e696665  web=0123456789ab            serves, revision 1 again
+3    2026-11-21 14:00:00  failed   6d616e696665  -                           container web exited with code 3
+1    2026-11-21 14:00:00  up       6d616e696665  web=short@c0ffee012345 db=  can be brought back
 
 the last lines of revision 3:
   opening the database
