@@ -155,7 +155,7 @@ func TestBuildRefusals(t *testing.T) {
 	for dir, want := range map[string]string{
 		outside:                  "git.",
 		d.w.Path("repos/none"):   "git.",
-		d.w.Path("repos/empty"):  "entry.",
+		d.w.Path("repos/empty"):  "entrypoint.not_found",
 		d.w.Path("repos/broken"): "build.command",
 		d.w.Path("repos/online"): "build.command",
 	} {
