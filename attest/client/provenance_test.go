@@ -149,7 +149,7 @@ func TestSigner(t *testing.T) {
 	b.Source.Signer = "SHA256:the builder's word"
 	p.builds(t, b, p.key)
 	signed := fromMain
-	signed.Signers.SSH = []string{"ssh-ed25519 AAAA"}
+	signed.Signers.SSH = []string{commitOf(t, "ssh-ecdsa").key}
 	v := demanding(t, p, signed)
 	r, err := v.Verify(t.Context(), p.url())
 	denied(t, r, err, "ATT-122", "")
