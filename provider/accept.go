@@ -135,6 +135,9 @@ func (s *Service) place(ctx, caller context.Context, p *pod, want Record, m *man
 	}
 	err = s.announceOrder(ctx, p, want, m, order.claims)
 	if err == nil {
+		err = s.logRelease(ctx, &want)
+	}
+	if err == nil {
 		err = s.adopt(ctx, caller, p, have, want, m, report)
 	}
 	origin := func(r *Past) { r.Source, r.From = order.source, order.from }
@@ -207,9 +210,6 @@ func (s *Service) claimNames(r *Record) {
 // new one is healthy beside it, or, where both cannot run, until all that the
 // new one needs is here.
 func (s *Service) adopt(ctx, caller context.Context, p *pod, have, want Record, m *manifest.Manifest, report func(Progress)) error {
-	if err := s.logRelease(ctx, &want); err != nil {
-		return err
-	}
 	// A locked pod, too, stays as it is for an order that cannot work.
 	alive := have.State == StateRunning || have.State == StateWaitingForKeys
 	if alive {

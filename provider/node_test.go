@@ -131,6 +131,12 @@ func (p ports) Delete(ctx context.Context, id provider.PodID) error {
 }
 
 func (p ports) SavePast(ctx context.Context, r provider.Past) error {
+	if r.Release != nil {
+		// What comes back has to be able to prove its release.
+		p.n.w.released(ctx, provider.Record{
+			ID: r.Pod, Revision: r.Revision, Name: "in the history", ManifestDigest: r.ManifestDigest, Release: r.Release,
+		})
+	}
 	return p.n.do("save past "+string(r.Outcome), func() error { return p.n.w.store.SavePast(ctx, r) })
 }
 
