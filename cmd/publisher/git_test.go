@@ -12,7 +12,6 @@ import (
 	"apocryph/attest/commit"
 	"apocryph/manifest/detect"
 	"apocryph/manifest/slug"
-	"apocryph/p2p/git"
 	"apocryph/proto/status"
 	"apocryph/publisher"
 )
@@ -95,7 +94,7 @@ func TestUpSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &upApp{item: slug.Item{Slug: s, Path: "site"}, from: git.Resolved{Branch: "refs/heads/main", Commit: commit.Commit{ID: strings.Repeat("ab", 20)}}, planned: detect.Plan{Runtime: "static"}}
+	a := &upApp{item: slug.Item{Slug: s, Path: "site"}, from: origin{Branch: "refs/heads/main", Commit: commit.Commit{ID: strings.Repeat("ab", 20)}}, planned: detect.Plan{Runtime: "static"}}
 	got := a.source()
 	want := &publisher.Source{Slug: slug.Slug{Host: slug.GitHub, Repo: "o/r", Ref: strings.Repeat("ab", 20)}, Branch: "refs/heads/main", Path: "site"}
 	if diff := cmp.Diff(want, got); diff != "" {

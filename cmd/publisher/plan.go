@@ -13,7 +13,6 @@ import (
 	"apocryph/cmd/internal/cli"
 	"apocryph/manifest/detect"
 	"apocryph/manifest/slug"
-	"apocryph/p2p/git"
 	"apocryph/proto/status"
 )
 
@@ -108,11 +107,11 @@ func (g *globals) planSlug(ctx context.Context, text string, o sourceOptions) er
 	if err != nil {
 		return err
 	}
-	return errors.Join(g.plan(f.tree, o.hints(), &f.Resolved), f.close())
+	return errors.Join(g.plan(f.tree, o.hints(), &f.origin), f.close())
 }
 
 // plan prints the plan for a tree; from is nil where it is of no commit.
-func (g *globals) plan(tree fs.FS, o detect.Options, from *git.Resolved) error {
+func (g *globals) plan(tree fs.FS, o detect.Options, from *origin) error {
 	p, err := detect.Detect(tree, o)
 	if err != nil {
 		var e *status.Error

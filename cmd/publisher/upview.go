@@ -12,7 +12,6 @@ import (
 	"apocryph/cmd/internal/cli"
 	"apocryph/manifest/detect"
 	"apocryph/manifest/slug"
-	"apocryph/p2p/git"
 	"apocryph/proto/status"
 	"apocryph/publisher"
 )
@@ -22,7 +21,7 @@ type upApp struct {
 	item slug.Item
 	name string
 	// from and plan are set once it is planned, deployed once it runs.
-	from     git.Resolved
+	from     origin
 	planned  detect.Plan
 	deployed *publisher.Deployed
 	err      error
@@ -61,7 +60,7 @@ func (u *upView) plan(ctx context.Context, a *upApp) error {
 	if err != nil {
 		return err
 	}
-	a.from = f.Resolved
+	a.from = f.origin
 	a.planned, err = detect.Detect(f.tree, detect.Options{})
 	return errors.Join(err, f.close())
 }
