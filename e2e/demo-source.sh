@@ -91,3 +91,42 @@ second=$(jq -r .image_digest "$dir/made.json")
 echo "$first"
 echo "$second"
 [ "$first" = "$second" ]
+step=$((step + 1))
+
+say "$step. for somebody who does not trust the provider: built over libp2p, after its proof and before any secret"
+publisher=("$bin/publisher" --home "$dir/publisher")
+address=$(jq -re '.addrs[0]' "$dir/provider/provider.json")
+"${publisher[@]}" policy init --from "$address" -o "$dir/policy.yaml" 2>/dev/null
+cat >>"$dir/policy.yaml" <<END
+provenance:
+  required: true
+  repositories: ["file://$dir/repos/site"]
+  branches: [refs/heads/main]
+END
+url=$("${publisher[@]}" deploy --git "file://$dir/repos/site" --name chain --provider "$address" --policy "$dir/policy.yaml")
+step=$((step + 1))
+
+say "$step. from the address to the commit"
+"${publisher[@]}" verify "$url" --dial "$ingress" --policy "$dir/policy.yaml"
+step=$((step + 1))
+
+say "$step. one byte of that changed, somewhere else each time"
+nonce=$(head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \n')
+curl -fsS --noproxy '*' --connect-to "::$ingress" "${url}.well-known/apocryph/attestation?nonce=$nonce" >"$dir/document.json"
+offline=("${publisher[@]}" verify --offline --nonce "$nonce" --policy "$dir/policy.yaml")
+"${offline[@]}" "$dir/document.json" >/dev/null 2>&1
+echo "untouched: affirmed"
+size=$(wc -c <"$dir/document.json")
+for part in 1 2 3 4 5 6 7 8; do
+  at=$((size * part / 9))
+  head -c "$at" "$dir/document.json" >"$dir/changed.json"
+  byte=$(tail -c +$((at + 1)) "$dir/document.json" | head -c 1)
+  if [ "$byte" = A ]; then printf B; else printf A; fi >>"$dir/changed.json"
+  tail -c +$((at + 2)) "$dir/document.json" >>"$dir/changed.json"
+  if "${offline[@]}" "$dir/changed.json" >"$dir/verdict" 2>&1; then
+    echo "byte $at of $size: nobody noticed"
+    exit 1
+  fi
+  echo "byte $at of $size: $(grep -m1 error "$dir/verdict" | cut -c1-110)"
+done
+"${publisher[@]}" delete chain >/dev/null 2>&1
