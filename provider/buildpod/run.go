@@ -173,7 +173,9 @@ func (p *Pods) wait(ctx context.Context, j *job) (provider.ContainerState, error
 	defer measure.Stop()
 	for {
 		st, err := p.state(ctx, id)
-		if err != nil || !st.Running {
+		// A runtime that is too busy to say does not end a job.
+		slow := status.CodeOf(err) == status.DeadlineExceeded && ctx.Err() == nil
+		if !slow && (err != nil || !st.Running) {
 			return st, err
 		}
 		select {

@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/cmd/containerd/server"
 	"github.com/containerd/containerd/v2/cmd/containerd/server/config"
 	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/timeout"
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/containerd/v2/version"
 	"github.com/containerd/plugin"
@@ -33,6 +35,9 @@ var (
 	handover *client.Client
 )
 
+// shimTime is how long a shim may take to answer.
+const shimTime = 30 * time.Second
+
 // startServer starts containerd in this process and returns a client that
 // calls it directly. The returned function stops both.
 func startServer(ctx context.Context, l layout) (*client.Client, func(), error) {
@@ -46,6 +51,10 @@ func startServer(ctx context.Context, l layout) (*client.Client, func(), error) 
 		}
 	}()
 	registerOnce.Do(func() {
+		// containerd gives a shim 2 s to say how it is. A disk that is busy for that
+		// long (with the blocks of gigabytes that were deleted) ends nothing here.
+		timeout.Set("io.containerd.timeout.task.state", shimTime)
+		timeout.Set("io.containerd.timeout.shim.load", shimTime)
 		registry.Register(&plugin.Registration{
 			Type: plugins.InternalPlugin,
 			ID:   clientPlugin,
