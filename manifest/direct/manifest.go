@@ -58,7 +58,7 @@ type Manifest struct {
 	// Image is a registry reference or ipfs:CID; empty where files are uploaded or
 	// an artifact is named. It is never the name of a file.
 	Image string
-	// ArtifactID is the UUID of an artifact, in lower case; of deployments only. A
+	// ArtifactID is the UUID of an artifact, in lower case, which has what is to run. A
 	// deployment without it and Image waits for a build.
 	ArtifactID string
 	// CommitSHA is what the caller says the source is: hex digits, never checked.

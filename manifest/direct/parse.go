@@ -24,6 +24,7 @@ type document struct {
 	Runtime      strictjson.Value `json:"runtime"`
 	Entry        strictjson.Value `json:"entry"`
 	Image        strictjson.Value `json:"image"`
+	ArtifactID   strictjson.Value `json:"artifact_id"`
 	Source       strictjson.Value `json:"source"`
 	Ref          strictjson.Value `json:"ref"`
 	CommitSHA    strictjson.Value `json:"commit_sha"`
@@ -82,6 +83,7 @@ func (d *document) manifest(r *reader, defaults Defaults) (*Manifest, error) {
 	}
 	r.mode(d, m)
 	r.source(d, m)
+	r.artifact(d, m)
 	r.expected(d, m)
 	r.containers(d.Containers)
 	r.runtime(d, m)
@@ -111,6 +113,22 @@ func (r *reader) mode(d *document, m *Manifest) {
 		r.refuse(d.Mode, `"attested"`, "no such claim: what is attested is what was measured, ask the app for its proof")
 	default:
 		r.refuse(d.Mode, quoted(mode), `"dev", which has no effect, or no mode`)
+	}
+}
+
+// artifact is what was uploaded before, in place of files.
+func (r *reader) artifact(d *document, m *Manifest) {
+	if !given(d.ArtifactID) {
+		return
+	}
+	if m.ArtifactID = strings.ToLower(r.text(d.ArtifactID)); m.ArtifactID != "" && !uuidPattern.MatchString(m.ArtifactID) {
+		r.refuse(d.ArtifactID, quoted(d.ArtifactID.Text), "the id of an artifact, a UUID")
+	}
+	if given(d.Image) || given(d.Source) {
+		r.refuse(d.ArtifactID, "an artifact as well", "one of artifact_id, image and source")
+	}
+	if t := d.Runtime.Text; t != Static && t != Binary && t != Image {
+		r.refuse(at(d.Runtime, "/runtime"), quoted(t), "static, binary or image, which an artifact can be")
 	}
 }
 

@@ -50,12 +50,12 @@ func ParseYAML(b []byte, defaults Defaults) (*Manifest, error) {
 	default:
 		return nil, err
 	}
-	for _, from := range []strictjson.Value{d.Source, d.Ref, d.CommitSHA} {
+	for _, from := range []strictjson.Value{d.Source, d.Ref, d.CommitSHA, d.ArtifactID} {
 		if given(from) {
 			r.refuse(from, "a source", "none: it is the commit that has this file")
 		}
 	}
-	d.Source, d.Ref, d.CommitSHA = strictjson.Value{}, strictjson.Value{}, strictjson.Value{}
+	d.Source, d.Ref, d.CommitSHA, d.ArtifactID = strictjson.Value{}, strictjson.Value{}, strictjson.Value{}, strictjson.Value{}
 	directory := r.directory(d.Directory)
 	m, err := d.manifest(&r, defaults)
 	if err != nil {

@@ -43,6 +43,10 @@ func files(m *direct.Manifest, some bool) error {
 			WithHint("curl -F manifest=@manifest.json -F files=@app.tar URL/deploy")
 	}
 	switch {
+	case m.ArtifactID != "" && some:
+		return status.Invalid("deploy.files_twice", "the form", []status.Fault{{Field: partFiles, Got: "files as well as an artifact", Want: "one of the two"}})
+	case m.ArtifactID != "":
+		return nil
 	case m.Source != "" && some:
 		return status.Invalid("deploy.files_twice", "the form", []status.Fault{{Field: partFiles, Got: "files as well as a source", Want: "one of the two"}})
 	case m.Source != "":
