@@ -293,7 +293,7 @@ func FuzzDetect(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		a := parse(data)
 		if a == nil {
-			t.Skip("no archive")
+			return // another parser's fault
 		}
 		files, o := treeOf(a)
 		p, err := detect.Detect(files, o)

@@ -22,7 +22,12 @@ import (
 func TestHostileTrees(t *testing.T) {
 	s := gittest.New(t)
 	r := s.Repo("mallory/app")
-	blob := r.Object("blob", []byte("#!/bin/sh\ntouch /tmp/owned\n"))
+	mark := filepath.Join(t.TempDir(), "owned")
+	// Whoever ran it, as whichever user, could leave its mark.
+	if err := os.Chmod(filepath.Dir(mark), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	blob := r.Object("blob", []byte("#!/bin/sh\ntouch "+mark+"\n"))
 	out := r.Object("blob", []byte("../../../etc/passwd"))
 	abs := r.Object("blob", []byte("/etc/passwd"))
 	dir := r.RawTree(gittest.Entry{Mode: "100755", Name: "post-checkout", ID: blob})
@@ -75,7 +80,7 @@ func TestHostileTrees(t *testing.T) {
 			}
 		}
 	}
-	if _, err := os.Lstat("/tmp/owned"); err == nil {
+	if _, err := os.Lstat(mark); err == nil {
 		t.Error("something of the repository was run")
 	}
 }
