@@ -33,7 +33,7 @@ var layers = map[string]int{
 	"p2p/rpc":       4, "p2p/discovery": 5, "p2p/oci": 4, "p2p/content": 4, "p2p/p2ptest": 5,
 	"p2p/ipdr": 5, "p2p/mutual": 5, "p2p/seal": 5,
 	"p2p/source": 4, "provider": 6, "publisher": 6, "provider/containerd/attendant": 1, "provider/containerd/attendant/apocryph-attendant": 2,
-	"provider/auth": 6, "provider/keyed": 1, "p2p/public": 1, "provider/pull": 9,
+	"provider/auth": 6, "provider/keyed": 1, "provider/follow": 1, "p2p/public": 1, "provider/pull": 9,
 	"provider/artifacts": 6,
 	"provider/inventory": 7, "provider/containerd": 7, "provider/runtimetest": 7, "provider/images": 7,
 	"provider/store": 7, "provider/ingress": 7, "provider/vault": 7, "provider/peerapi": 7, "provider/deploy": 8, "provider/httpapi": 10,

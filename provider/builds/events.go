@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"apocryph/proto/status"
+	"apocryph/provider/follow"
 )
 
 // maxEvents bounds the events of one build that can be read again: lines of its log
@@ -57,36 +58,15 @@ func (q *Queue) Watch(ctx context.Context, namespace, id string, after uint64, f
 	if err != nil {
 		return err
 	}
-	for {
+	look := func(after uint64) follow.View[Event] {
 		j.mu.Lock()
-		news := j.since(after)
-		ended, seq, now, changed := j.told, j.seq, j.now, j.changed
-		j.mu.Unlock()
-		if ended && len(news) == 0 {
-			if after >= seq && after > 0 {
-				return nil
-			}
-			// It ended before this process began.
-			return fn(Event{Seq: max(seq, 1), Kind: "result", At: *now.Finished, Build: &now})
-		}
-		for _, e := range news {
-			if err := fn(e); err != nil {
-				return err
-			}
-			after = e.Seq
-			if e.Kind == "result" {
-				return nil
-			}
-		}
-		if len(news) > 0 {
-			continue
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		defer j.mu.Unlock()
+		now := j.now
+		return follow.View[Event]{News: j.since(after), Ended: j.told, Seq: j.seq, Changed: j.changed, Result: func(seq uint64) Event {
+			return Event{Seq: seq, Kind: "result", At: *now.Finished, Build: &now}
+		}}
 	}
+	return follow.Events(ctx, after, look, func(e Event) (uint64, bool) { return e.Seq, e.Kind == "result" }, fn)
 }
 
 func (q *Queue) find(namespace, id string) (*job, error) {

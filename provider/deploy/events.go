@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"apocryph/proto/status"
+	"apocryph/provider/follow"
 )
 
 // maxEvents bounds the events of one deployment that can be read again.
@@ -110,41 +111,21 @@ func (o *Orchestrator) Watch(ctx context.Context, namespace, id string, after ui
 	if err != nil {
 		return err
 	}
-	for {
+	look := func(after uint64) follow.View[Event] {
 		d.mu.Lock()
-		var news []Event
+		defer d.mu.Unlock()
+		now := d.now
+		v := follow.View[Event]{Ended: d.told, Seq: d.seq, Changed: d.changed, Result: func(seq uint64) Event {
+			return Event{Seq: seq, Kind: "result", At: now.Updated, Deployment: &now}
+		}}
 		for _, e := range d.events {
 			if e.Seq > after {
-				news = append(news, e)
+				v.News = append(v.News, e)
 			}
 		}
-		ended, seq, now, changed := d.told, d.seq, d.now, d.changed
-		d.mu.Unlock()
-		if ended && len(news) == 0 {
-			if after >= seq && after > 0 {
-				return nil
-			}
-			// It ended before this process began.
-			return fn(Event{Seq: max(seq, 1), Kind: "result", At: now.Updated, Deployment: &now})
-		}
-		for _, e := range news {
-			if err := fn(e); err != nil {
-				return err
-			}
-			after = e.Seq
-			if e.Kind == "result" {
-				return nil
-			}
-		}
-		if len(news) > 0 {
-			continue
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return v
 	}
+	return follow.Events(ctx, after, look, func(e Event) (uint64, bool) { return e.Seq, e.Kind == "result" }, fn)
 }
 
 func (o *Orchestrator) find(namespace, id string) (*deployment, error) {
