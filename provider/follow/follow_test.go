@@ -44,7 +44,9 @@ func TestEvents(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	// It ended before this process began: there is the result alone.
-	over := func(uint64) View[uint64] { return View[uint64]{Ended: true, Seq: 7, Result: func(seq uint64) uint64 { return seq }} }
+	over := func(uint64) View[uint64] {
+		return View[uint64]{Ended: true, Seq: 7, Result: func(seq uint64) uint64 { return seq }}
+	}
 	var got []uint64
 	if err := Events(t.Context(), 0, over, number, func(n uint64) error { got = append(got, n); return nil }); err != nil || !slices.Equal(got, []uint64{7}) {
 		t.Errorf("got %v, %v", got, err)
