@@ -27,7 +27,7 @@ func builder(t *testing.T, flags ...string) *door {
 	if err := os.Mkdir(repos, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p := w.Provider("provider", append([]string{"--storage-size", "10Gi", "--bases", bases, "--git-allow-file", repos, "--api-auth", "none"}, flags...)...)
+	p := w.Provider("provider", append([]string{"--storage-size", "1Gi", "--build-disk", "512Mi", "--build-cache", "256Mi", "--bases", bases, "--git-allow-file", repos, "--api-auth", "none"}, flags...)...)
 	w.Write("home/.curlrc", "silent\nshow-error\nnoproxy = *\n")
 	d := &door{Provider: p, w: w, dir: repos}
 	d.env = []string{"API=http://" + p.Info.API, "BASE=http://" + p.Info.API, "INGRESS=http://" + p.Info.Ingress}

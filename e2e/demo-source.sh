@@ -51,7 +51,7 @@ done
 
 say "3. a provider starts (software device: NOT SECURE, for development)"
 "$bin/provider" serve --tee soft --data-dir "$dir/provider" --listen /ip4/127.0.0.1/tcp/0 --no-mdns \
-  --ingress 127.0.0.1:0 --api 127.0.0.1:0 --storage-size 10Gi --bases "$bases" --git-allow-file "$dir/repos" --log-format text 2>"$dir/provider.log" &
+  --ingress 127.0.0.1:0 --api 127.0.0.1:0 --storage-size 2Gi --build-disk 512Mi --build-cache 256Mi --bases "$bases" --git-allow-file "$dir/repos" --log-format text 2>"$dir/provider.log" &
 provider_pid=$!
 for _ in $(seq 300); do
   [ -s "$dir/provider/provider.json" ] && break

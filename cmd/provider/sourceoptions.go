@@ -20,5 +20,9 @@ func addSource(cmd *cobra.Command, c *providerd.SourceConfig) {
 	f.StringArrayVar(&c.Env, "build-env", nil, "public `NAME=VALUE` for commands of builds, such as PIP_INDEX_URL, NPM_CONFIG_REGISTRY or GOPROXY; repeatable")
 	f.StringVar(&c.Egress, "build-egress", "on", "whether commands of builds reach the internet: `on|off`")
 	f.UintVar(&c.Workers, "build-workers", 2, "`NUMBER` of builds at once")
+	f.StringVar(&c.Limits.Memory, "build-memory", "", "`BYTES` of memory of a command of a build (default: 2Gi)")
+	f.StringVar(&c.Limits.Disk, "build-disk", "", "`BYTES` of disk that a command of a build has for its source, output and temporary files (default: 4Gi)")
+	f.StringVar(&c.Limits.Cache, "build-cache", "", "`BYTES` of a cache of packages or compiled parts; a namespace has up to four (default: 1Gi)")
+	f.DurationVar(&c.Limits.Time, "build-time", 0, "`DURATION` that a command of a build may take (default: 15m)")
 	cli.Complete(cmd, "build-egress", "on", "off")
 }

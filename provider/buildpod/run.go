@@ -15,6 +15,8 @@ import (
 const (
 	// cleanTime bounds the removal of a job.
 	cleanTime = time.Minute
+	// startTime bounds the start of a command.
+	startTime = 2 * time.Minute
 	// lookAgain is how often the runtime is asked for the end of a job, in case
 	// it went unreported.
 	lookAgain = 250 * time.Millisecond
@@ -117,11 +119,11 @@ type end struct {
 func (p *Pods) execute(ctx context.Context, j *job) (end, error) {
 	log := p.capture(ctx, j)
 	defer log.stop()
+	if err := p.start(ctx, j); err != nil {
+		return end{}, fmt.Errorf("starting the command: %w", err)
+	}
 	timed, cancel := context.WithTimeout(ctx, j.limits.Time)
 	defer cancel()
-	if err := p.cfg.Runtime.Start(timed, j.id); err != nil {
-		return end{}, fmt.Errorf("starting the command: %w", startError(err))
-	}
 	if err := p.cfg.step("started"); err != nil {
 		return end{}, err
 	}
@@ -136,6 +138,14 @@ func (p *Pods) execute(ctx context.Context, j *job) (end, error) {
 	}
 	log.settle(ctx, p.cfg.quiet)
 	return end{state: st, late: late, big: big, last: log.last()}, p.cfg.step("ended")
+}
+
+// start starts a job. Its time is the command's: a machine too busy to start it is
+// given startTime of its own.
+func (p *Pods) start(ctx context.Context, j *job) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	return startError(p.cfg.Runtime.Start(ctx, j.id))
 }
 
 // startError says of a command that cannot be started that it is the job's.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"apocryph/proto/status"
 	"apocryph/provider"
 )
 
@@ -32,6 +34,30 @@ func TestBusyRuntime(t *testing.T) {
 	}
 	if left.Load() >= 0 {
 		t.Error("nobody asked")
+	}
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// patient is a runtime that starts nothing in a time that is over.
+type patient struct{ Runtime }
+
+func (r patient) Start(ctx context.Context, id provider.InstanceID) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return r.Runtime.Start(ctx, id)
+}
+
+// TestStartIsNoTime: what a start takes is not the command's time.
+func TestStartIsNoTime(t *testing.T) {
+	w := newWorld(t)
+	p := w.pods(func(c *Config) { c.Runtime = patient{c.Runtime} })
+	j := w.job("one", "sleep")
+	j.Time = time.Nanosecond
+	if err := p.Run(t.Context(), j); status.ReasonOf(err) != "build.time" {
+		t.Errorf("got %v, want build.time", err)
 	}
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)

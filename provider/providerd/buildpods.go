@@ -59,8 +59,10 @@ func (n *Node) buildPods(ctx context.Context, st *lifecycle.Stack, o parts, bloc
 	if o.volumes == nil {
 		return nil, nil
 	}
+	limits, _ := n.set.Source.Limits.parse()
 	pods, err := buildpod.New(buildpod.Config{
-		Runtime: o.runtime, Importer: importer, Images: images.New(blocks), Disks: o.volumes, Roots: o.roots,
+		Defaults: limits,
+		Runtime:  o.runtime, Importer: importer, Images: images.New(blocks), Disks: o.volumes, Roots: o.roots,
 		Dir: filepath.Join(n.set.DataDir, "buildpods"), Logger: n.log, Now: n.set.Now,
 	})
 	if err != nil {

@@ -37,6 +37,8 @@ type SourceConfig struct {
 	Egress string
 	// Workers is how many builds run at once; 0 is the default.
 	Workers uint
+	// Limits are those of each command.
+	Limits BuildLimits
 }
 
 // buildEnv are the variables that an operator may set for commands of builds:
@@ -95,7 +97,8 @@ func (c SourceConfig) faults() []status.Fault {
 	if c.Workers > maxWorkers {
 		fault("build-workers", fmt.Sprint(c.Workers), fmt.Sprintf("at most %d", maxWorkers))
 	}
-	return out
+	_, wrong := c.Limits.parse()
+	return append(out, wrong...)
 }
 
 func isBase(text string) bool {
