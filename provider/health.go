@@ -18,9 +18,11 @@ const (
 	// settleTime is how long a container without any port or check must stay
 	// up to count as started.
 	settleTime = time.Second
-	// firstProbe is the delay between probes of a container that starts; it
-	// grows to the check's own interval.
-	firstProbe = 20 * time.Millisecond
+	// firstProbe is the delay between the first probes of a container that starts.
+	firstProbe = 5 * time.Millisecond
+	// probeShare is the part of a start that the next probe is later: it is seen to
+	// serve at most a tenth after it does.
+	probeShare = 10
 	// maxEarlyExits is how often a container may exit before it first is healthy.
 	maxEarlyExits = 3
 	// lookEarly is how often a container that is not healthy yet is looked at: the
@@ -64,8 +66,8 @@ func (s *Service) awaitContainer(ctx context.Context, inst Instance, c manifest.
 	if c.Health != nil {
 		start, interval = c.Health.Start, c.Health.Interval
 	}
-	deadline := time.Now().Add(start)
-	delay := firstProbe
+	began := time.Now()
+	deadline := began.Add(start)
 	var last error
 	for {
 		if err := s.earlyExits(ctx, known); err != nil {
@@ -87,8 +89,7 @@ func (s *Service) awaitContainer(ctx context.Context, inst Instance, c manifest.
 			return status.New(status.AppFailed, "app.unhealthy", "container %s did not pass its health check within %s: %v", c.Name, start, last).
 				WithHint("look at the last log lines; raise health.start if the app needs longer")
 		}
-		t := time.NewTimer(min(delay, interval))
-		delay += delay / 2
+		t := time.NewTimer(nextProbe(time.Since(began), interval))
 		select {
 		case <-t.C:
 		case e := <-known.ends:
@@ -99,6 +100,11 @@ func (s *Service) awaitContainer(ctx context.Context, inst Instance, c manifest.
 			return ctx.Err()
 		}
 	}
+}
+
+// nextProbe is the delay after a probe that failed this long after the start.
+func nextProbe(elapsed, interval time.Duration) time.Duration {
+	return min(max(firstProbe, elapsed/probeShare), interval)
 }
 
 // earlyExits starts containers again that exited before they were healthy, and

@@ -3,14 +3,17 @@ package attendant
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
+	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/task"
 	"github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/containerd/v2/pkg/shutdown"
 	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/containerd/v2/version"
 	"github.com/containerd/log"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
@@ -80,5 +83,16 @@ func runShim() {
 			return task.NewTaskService(ic.Context, keeper, down.(shutdown.Service))
 		},
 	})
-	shim.RunShim(context.Background(), manager.NewShimManager("io.containerd.runc.v2"))
+	shim.RunShim(context.Background(), informed{manager.NewShimManager("io.containerd.runc.v2")})
+}
+
+// informed is a shim that says what it is without a look at runc, of which it is
+// not told and which no PATH leads to. containerd asks at the first start, and where
+// the answer is an error at each: that is two programs more before a container is made.
+type informed struct{ shim.Shim }
+
+// Info names no features of runc: what needs one that containerd has to know of
+// beforehand (mounts with mapped ids) is refused by it.
+func (s informed) Info(context.Context, io.Reader) (*types.RuntimeInfo, error) {
+	return &types.RuntimeInfo{Name: s.Name(), Version: &types.RuntimeVersion{Version: version.Version, Revision: version.Revision}}, nil
 }
