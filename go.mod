@@ -71,6 +71,8 @@ require (
 
 require github.com/pjbgf/sha1cd v0.6.0
 
+require github.com/klauspost/readahead v1.4.0
+
 require (
 	github.com/getkin/kin-openapi v0.133.0
 	github.com/go-openapi/jsonpointer v1.0.0 // indirect

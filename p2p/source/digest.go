@@ -16,6 +16,17 @@ import (
 // have the same digest, and has the version of the format.
 const digestDomain = "apocryph/tree/1\x00"
 
+// Check refuses links that lead out of the tree, as [Tree.Digest] and [Tree.Commit] do.
+func (t *Tree) Check() error {
+	if t.end != nil {
+		return t.end
+	}
+	if err := t.check(); err != nil {
+		return t.fail(err)
+	}
+	return nil
+}
+
 // Digest returns "sha256:" and the hexadecimal SHA-256 of the tree as it is on
 // the disk. What is hashed is the text "apocryph/tree/1" and a zero byte, then
 // a record for each entry but the root. In each directory, entries are in the
@@ -34,11 +45,8 @@ const digestDomain = "apocryph/tree/1\x00"
 // It does not depend on times, owners, the umask, the order of entries or the
 // kind of archive. It also checks the links, as [Tree.Commit] does.
 func (t *Tree) Digest() (string, error) {
-	if t.end != nil {
-		return "", t.end
-	}
-	if err := t.check(); err != nil {
-		return "", t.fail(err)
+	if err := t.Check(); err != nil {
+		return "", err
 	}
 	sum, contents := sha256.New(), sha256.New()
 	sum.Write([]byte(digestDomain))

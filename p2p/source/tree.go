@@ -120,7 +120,7 @@ func (t *Tree) Size() (bytes int64, entries int) { return t.bytes, t.entries }
 func (t *Tree) FS() fs.FS { return t.root.FS() }
 
 // Dir is the path of the tree's root. Links in it are only known to stay
-// within after [Tree.Digest] or [Tree.Commit]; read through [Tree.FS].
+// within after [Tree.Check], [Tree.Digest] or [Tree.Commit]; read through [Tree.FS].
 func (t *Tree) Dir() string { return t.dir }
 
 // StripComponents makes the one directory at the root the root, n times, for

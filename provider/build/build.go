@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"apocryph/manifest/detect"
 	"apocryph/p2p/oci"
@@ -139,6 +140,11 @@ type Config struct {
 type Builder struct {
 	cfg   Config
 	clean func() error
+	// below is the layer of the web server, once it is known.
+	below struct {
+		sync.Mutex
+		described
+	}
 }
 
 // New returns a Builder; it touches no file yet.

@@ -58,16 +58,22 @@ func (d *digestWriter) Write(p []byte) (int, error) {
 
 // newLayer begins a layer in the build's directory.
 func newLayer(ctx context.Context, res *Result, name string) (*layerWriter, error) {
-	w := &layerWriter{ctx: ctx, path: filepath.Join(res.dir, name+".tar")}
-	f, err := os.OpenFile(w.path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	path := filepath.Join(res.dir, name+".tar")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, diskError(err)
 	}
-	w.f = f
-	w.sum = &digestWriter{w: f, hash: sha256.New()}
+	w := layerTo(ctx, f)
+	w.f, w.path = f, path
+	return w, nil
+}
+
+// layerTo begins a layer that is only written to out.
+func layerTo(ctx context.Context, out io.Writer) *layerWriter {
+	w := &layerWriter{ctx: ctx, sum: &digestWriter{w: out, hash: sha256.New()}}
 	w.buf = bufio.NewWriterSize(w.sum, 256<<10)
 	w.tw = tar.NewWriter(w.buf)
-	return w, nil
+	return w
 }
 
 func (w *layerWriter) header(name string, kind byte, mode, size int64, link string) error {
@@ -127,14 +133,20 @@ func (r reading) Read(p []byte) (int, error) {
 	return r.r.Read(p)
 }
 
-// finish closes the layer and describes it; it is called once, also after an error.
-func (w *layerWriter) finish(err error) (oci.Layer, error) {
+// end writes what a layer ends with, and returns its digest.
+func (w *layerWriter) end(err error) (digest string, _ error) {
 	if err == nil {
 		err = w.tw.Close()
 	}
 	if err == nil {
 		err = w.buf.Flush()
 	}
+	return "sha256:" + hex.EncodeToString(w.sum.hash.Sum(nil)), err
+}
+
+// finish closes the layer's file and describes it; it is called once, also after an error.
+func (w *layerWriter) finish(err error) (oci.Layer, error) {
+	digest, err := w.end(err)
 	if closing := w.f.Close(); err == nil && closing != nil {
 		err = diskError(closing)
 	}
@@ -142,7 +154,6 @@ func (w *layerWriter) finish(err error) (oci.Layer, error) {
 		return oci.Layer{}, err
 	}
 	path, size := w.path, w.sum.size
-	digest := "sha256:" + hex.EncodeToString(w.sum.hash.Sum(nil))
 	return oci.Layer{
 		MediaType: oci.MediaTypeLayer, Digest: digest, Size: size,
 		Open: func(context.Context) (io.ReadCloser, error) {

@@ -1,11 +1,15 @@
 package build
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
+	"apocryph/p2p/oci"
 	"apocryph/proto/status"
 )
 
@@ -25,6 +29,52 @@ var unpackServer = sync.OnceValues(func() ([]byte, error) {
 	}
 	return data, nil
 })
+
+// described is what is known of a layer without its bytes.
+type described struct {
+	digest string
+	size   int64
+}
+
+// serverLayer is the lowest layer of all sites. Its digest is found once; its bytes
+// are made for who reads them, which is nobody where the layer is sealed already.
+func (b *Builder) serverLayer(ctx context.Context) (oci.Layer, error) {
+	b.below.Lock()
+	defer b.below.Unlock()
+	if b.below.size == 0 {
+		d, err := b.writeServer(ctx, io.Discard)
+		if err != nil {
+			return oci.Layer{}, err
+		}
+		b.below.described = d
+	}
+	d := b.below.described
+	return oci.Layer{
+		MediaType: oci.MediaTypeLayer, Digest: d.digest, Size: d.size,
+		Open: func(ctx context.Context) (io.ReadCloser, error) {
+			var buf bytes.Buffer
+			buf.Grow(int(d.size))
+			if _, err := b.writeServer(ctx, &buf); err != nil {
+				return nil, err
+			}
+			return oci.Verify(io.NopCloser(&buf), d.digest, d.size, "layer "+d.digest), nil
+		},
+	}, nil
+}
+
+func (b *Builder) writeServer(ctx context.Context, out io.Writer) (described, error) {
+	server, err := b.server()
+	if err != nil {
+		return described{}, err
+	}
+	w := layerTo(ctx, out)
+	err = w.bytes(serverName, modeExec, server)
+	if err == nil {
+		err = w.base()
+	}
+	digest, err := w.end(err)
+	return described{digest, w.sum.size}, err
+}
 
 // server returns the program that serves static sites.
 func (b *Builder) server() ([]byte, error) {

@@ -29,7 +29,7 @@ func (b *Builder) static(ctx context.Context, req Request, res *Result) error {
 	if req.Platform.Architecture != b.cfg.Architecture {
 		return status.New(status.InvalidArgument, "build.platform", "platform: got %s, want linux/%s for the runtime static", req.Platform, b.cfg.Architecture)
 	}
-	server, err := b.server()
+	base, err := b.serverLayer(ctx)
 	if err != nil {
 		return err
 	}
@@ -58,18 +58,6 @@ func (b *Builder) static(ctx context.Context, req Request, res *Result) error {
 	res.Port = req.Port
 	if res.Port == 0 {
 		res.Port = defaultPort
-	}
-	below, err := newLayer(ctx, res, "server")
-	if err != nil {
-		return err
-	}
-	err = below.bytes(serverName, modeExec, server)
-	if err == nil {
-		err = below.base()
-	}
-	base, err := below.finish(err)
-	if err != nil {
-		return err
 	}
 	above, err := newLayer(ctx, res, "site")
 	if err != nil {

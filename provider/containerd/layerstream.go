@@ -12,6 +12,7 @@ import (
 	"github.com/containers/ocicrypt"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/readahead"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"apocryph/provider"
@@ -21,6 +22,9 @@ const (
 	// maxLayerBytes bounds one unpacked layer: a few megabytes of zstd can say
 	// "a petabyte of zeros".
 	maxLayerBytes = 16 << 30
+	// aheadBuffers of aheadBytes each are decrypted and unfolded while what came
+	// before is hashed and written.
+	aheadBuffers, aheadBytes = 4, 256 << 10
 	// maxWindow bounds the memory that a zstd frame can ask for (RFC 8878,
 	// 3.1.1.1.2); zstd's own command line stops at the same 128 MiB.
 	maxWindow = 128 << 20
@@ -61,34 +65,58 @@ type layerStream struct {
 	at    int64
 
 	mu sync.Mutex
-	// fetchErr is the first error of the source, as opposed to one of what it held.
+	// fetchErr is the first error of the source, as opposed to one of what it held;
+	// what closing ends is none.
 	fetchErr error
+	closed   bool
 }
 
 // openLayer opens one layer of the image. Progress is called with the number
 // of stored bytes of each read.
 func (i *image) openLayer(ctx context.Context, l provider.Layer, progress func(int)) (*layerStream, error) {
+	ctx, cancel := context.WithCancel(ctx)
 	blob, err := l.Open(ctx)
 	if err != nil {
+		cancel()
 		return nil, fmt.Errorf("opening layer %s: %w", l.Digest, err)
 	}
-	s := &layerStream{ctx: ctx, blob: blob, close: func() {}}
+	s := &layerStream{ctx: ctx, blob: blob, close: cancel}
+	if err := s.open(i, l, progress); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// open builds the readers on a blob. What it made is closed by Close, also after an error.
+func (s *layerStream) open(i *image, l provider.Layer, progress func(int)) (err error) {
+	defer sealPanic(&err)
+	blob := s.blob
 	stored := io.Reader(&sourceReader{s: s, r: io.NewSectionReader(blob, 0, blob.Size()), progress: progress})
 	if layerTypes[l.MediaType].encrypted {
 		if stored, err = i.decrypt(l, stored); err != nil {
-			blob.Close()
-			return nil, fmt.Errorf("decrypting layer %s: %w", l.Digest, err)
+			return fmt.Errorf("decrypting layer %s: %w", l.Digest, err)
 		}
 	}
 	tar, free, err := layerTypes[l.MediaType].decompress(stored)
 	if err != nil {
-		blob.Close()
-		return nil, s.blame(fmt.Errorf("decompressing layer %s: %w", l.Digest, err))
+		return s.blame(fmt.Errorf("decompressing layer %s: %w", l.Digest, err))
 	}
+	cancel := s.close
+	s.close = func() { cancel(); free() }
 	// The plain stream is read to its very end, since only there is its
 	// authentication code compared (HMAC-SHA256 over the ciphertext).
-	s.tar, s.close = &drainReader{r: tar, rest: stored}, free
-	return s, nil
+	ahead, err := readahead.NewReaderSize(&drainReader{r: tar, rest: stored}, aheadBuffers, aheadBytes)
+	if err != nil {
+		return fmt.Errorf("reading layer %s ahead: %w", l.Digest, err)
+	}
+	s.tar = ahead
+	s.close = func() {
+		// A read under way may wait for a peer: it is ended, then waited for.
+		cancel()
+		_ = ahead.Close() // it closes nothing below it
+		free()
+	}
+	return nil
 }
 
 func (i *image) decrypt(l provider.Layer, stored io.Reader) (r io.Reader, err error) {
@@ -117,6 +145,9 @@ func (s *layerStream) Size() int64 { return math.MaxInt64 }
 
 // Close frees the stream and the blob.
 func (s *layerStream) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	s.close()
 	return s.blob.Close()
 }
@@ -153,7 +184,7 @@ func (r *sourceReader) Read(p []byte) (int, error) {
 func (r *sourceReader) failed(err error) error {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
-	if r.s.fetchErr == nil {
+	if r.s.fetchErr == nil && !r.s.closed {
 		r.s.fetchErr = err
 	}
 	return err
@@ -162,8 +193,10 @@ func (r *sourceReader) failed(err error) error {
 // drainReader reads r, then the rest below it, whose bytes do not count.
 type drainReader struct{ r, rest io.Reader }
 
-func (d *drainReader) Read(p []byte) (int, error) {
-	n, err := d.r.Read(p)
+// Read runs on a goroutine of its own, where nobody else would catch a panic.
+func (d *drainReader) Read(p []byte) (n int, err error) {
+	defer sealPanic(&err)
+	n, err = d.r.Read(p)
 	if err == io.EOF {
 		if _, derr := io.Copy(io.Discard, io.LimitReader(d.rest, maxLayerBytes)); derr != nil {
 			return n, derr

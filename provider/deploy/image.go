@@ -2,10 +2,14 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"golang.org/x/sync/errgroup"
 
 	"apocryph/manifest"
 	"apocryph/p2p/oci"
+	"apocryph/p2p/source"
 	"apocryph/provider"
 	"apocryph/provider/build"
 )
@@ -93,7 +97,7 @@ func (o *Orchestrator) built(ctx context.Context, d *deployment, r Request) (mad
 		done()
 		return made{}, nil, err
 	}
-	b, err := o.cfg.Builder.Build(ctx, req)
+	b, err := o.build(ctx, req, r.Tree, &out)
 	if err != nil {
 		done()
 		return made{}, nil, err
@@ -101,6 +105,22 @@ func (o *Orchestrator) built(ctx context.Context, d *deployment, r Request) (mad
 	closers = append(closers, b.Close)
 	out.image, out.evidence, out.warnings = b.Image, b.Evidence, b.Warnings
 	return out, done, nil
+}
+
+// build builds an image, and finds the digest of uploaded files meanwhile.
+func (o *Orchestrator) build(ctx context.Context, req build.Request, uploaded *source.Tree, out *made) (*build.Result, error) {
+	var g errgroup.Group
+	if uploaded != nil {
+		g.Go(func() (err error) {
+			out.digest, err = uploaded.Digest()
+			return err
+		})
+	}
+	b, err := o.cfg.Builder.Build(ctx, req)
+	if digestErr := g.Wait(); err == nil && digestErr != nil {
+		return nil, errors.Join(digestErr, b.Close())
+	}
+	return b, err
 }
 
 // input is what the builder needs of a request.
@@ -126,7 +146,7 @@ func (o *Orchestrator) input(ctx context.Context, d *deployment, r Request, clos
 			return out, req, err
 		}
 		*closers = append(*closers, tree.Close)
-	} else if out.digest, err = tree.Digest(); err != nil {
+	} else if err := tree.Check(); err != nil {
 		return out, req, err
 	}
 	if req.Runtime == build.Image {

@@ -83,7 +83,7 @@ func (c *call) readBuild() (_ *buildForm, err error) {
 }
 
 func (f *buildForm) read(c *call, r *multipart.Reader) error {
-	total := sha256.New()
+	total := newPartsSum(c.attempt != nil)
 	for {
 		part, err := r.NextRawPart()
 		if errors.Is(err, io.EOF) {
@@ -92,13 +92,11 @@ func (f *buildForm) read(c *call, r *multipart.Reader) error {
 		if err != nil {
 			return malformed(err)
 		}
-		sum := sha256.New()
-		if err := f.part(c, part, io.TeeReader(framed{part}, sum)); err != nil {
+		if err := total.part(part, func(r io.Reader) error { return f.part(c, part, r) }); err != nil {
 			return err
 		}
-		addPart(total, part, sum)
 	}
-	f.sum = [sha256.Size]byte(total.Sum(nil))
+	f.sum = total.sum()
 	var faults []status.Fault
 	if f.meta == nil {
 		faults = append(faults, status.Fault{Field: partMetadata, Got: "no such part", Want: `a JSON text with app_id`})

@@ -2,15 +2,12 @@ package httpapi
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/http"
-	"strconv"
 
 	"apocryph/p2p/source"
 	"apocryph/proto/status"
@@ -26,8 +23,7 @@ type form struct {
 	manifest []byte
 	// tree has the files; nil without any.
 	tree *source.Tree
-	// sum covers names and contents of the parts: the frame around them, which
-	// differs with every repeat, is not in it.
+	// sum is that of its parts; zero where the call has no Idempotency-Key.
 	sum [sha256.Size]byte
 	// old says that it came as application/json.
 	old bool
@@ -70,7 +66,7 @@ func (c *call) readForm() (_ *form, err error) {
 }
 
 func (f *form) read(c *call, r *multipart.Reader) error {
-	total := sha256.New()
+	total := newPartsSum(c.attempt != nil)
 	for n := 0; ; n++ {
 		part, err := r.NextRawPart()
 		if errors.Is(err, io.EOF) {
@@ -82,13 +78,11 @@ func (f *form) read(c *call, r *multipart.Reader) error {
 		if n >= c.api.limits.Parts {
 			return refusedPart(part.FormName(), fmt.Sprintf("part %d", n+1), fmt.Sprintf("at most %d parts", c.api.limits.Parts))
 		}
-		sum := sha256.New()
-		if err := f.part(c, part, io.TeeReader(framed{part}, sum)); err != nil {
+		if err := total.part(part, func(r io.Reader) error { return f.part(c, part, r) }); err != nil {
 			return err
 		}
-		addPart(total, part, sum)
 	}
-	f.sum = [sha256.Size]byte(total.Sum(nil))
+	f.sum = total.sum()
 	if f.manifest == nil {
 		return status.Invalid("deploy.manifest_missing", "the form", []status.Fault{{Field: partManifest, Got: "no such part", Want: "the manifest, as JSON"}}).
 			WithHint("curl -F manifest=@manifest.json -F files=@app.tar URL/deploy")
@@ -160,12 +154,6 @@ func malformed(err error) error {
 		return err
 	}
 	return status.Wrap(err, status.InvalidArgument, "deploy.form", "the body is not the multipart form that its Content-Type says")
-}
-
-// addPart takes a part into the fingerprint; lengths keep two parts from being
-// read as another two.
-func addPart(total hash.Hash, part *multipart.Part, sum hash.Hash) {
-	fmt.Fprintf(total, "%s %s %s\n", strconv.Quote(part.FormName()), strconv.Quote(part.FileName()), hex.EncodeToString(sum.Sum(nil)))
 }
 
 // oldForm wraps the earlier JSON body into the same form: its manifest, and no
