@@ -2,7 +2,6 @@ package artifacts
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -38,8 +37,8 @@ func (s *Store) Upload(ctx context.Context, ns, id string, r io.Reader, want map
 	if err != nil {
 		return Artifact{}, c.undo(err)
 	}
-	sum := sha256.New()
-	out := s.pump(ctx, r, s.cfg.MaxBytes, w, c.grow, append(exp.hashes(), sum)...)
+	sum := exp.sha256()
+	out := s.pump(ctx, r, s.cfg.MaxBytes, w, c.grow, exp.hashes()...)
 	switch {
 	case out.write != nil:
 		err = out.write
@@ -70,9 +69,9 @@ func (s *Store) Upload(ctx context.Context, ns, id string, r io.Reader, want map
 // repeat compares content with that of a complete artifact.
 func (c *claim) repeat(ctx context.Context, r io.Reader, exp *expectation) (Artifact, error) {
 	a := c.e.art
-	sum := sha256.New()
+	sum := exp.sha256()
 	free := func(int64) error { return nil }
-	out := c.s.pump(ctx, r, a.Size, io.Discard, free, append(exp.hashes(), sum)...)
+	out := c.s.pump(ctx, r, a.Size, io.Discard, free, exp.hashes()...)
 	if out.read != nil && !errors.Is(out.read, errTooLong) {
 		return Artifact{}, interrupted(out.read, a.Size)
 	}
