@@ -143,6 +143,10 @@ func (j *job) upstream(err error) error {
 		}
 		fallthrough
 	case classMissing:
+		if j.want.Credential != nil {
+			return status.Wrap(err, status.InvalidArgument, ReasonRepository, "there is no repository %s, or the credential may not read it", j.name).
+				WithHint("check the name, and what the credential may read")
+		}
 		return status.Wrap(err, status.InvalidArgument, ReasonRepository, "there is no repository %s, or it is not public", j.name).
 			WithHint("check the name; a private repository needs a credential")
 	case classNoRef, classNotOffered:

@@ -62,7 +62,7 @@ const hardening = `[core]
 `
 
 // gitconfig is the configuration for one repository. The credential is in this
-// file, of mode 0600, and nowhere else: what is in arguments and environments
+// file, which is in memory, and nowhere else: what is in arguments and environments
 // is seen by others. With one, redirects are not followed, as git would send it
 // to wherever they lead.
 func gitconfig(repository, pin string, host slug.Host, c *Credential) string {

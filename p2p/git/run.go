@@ -37,7 +37,7 @@ func (j *job) run(ctx context.Context, r remote, stdin io.Reader, read func(io.R
 	cmd := j.command(ctx, args)
 	cmd.Dir = "/"
 	cmd.Env = j.environ(r)
-	cmd.ExtraFiles = []*os.File{j.scratch.f}
+	cmd.ExtraFiles = []*os.File{j.scratch.f, j.scratch.settings}
 	cmd.Stdin = stdin
 	messages := &capped{left: maxErrors}
 	cmd.Stderr = messages
@@ -100,7 +100,7 @@ func (j *job) environ(r remote) []string {
 		"LC_ALL=C",
 		"HOME=" + inside, "XDG_CONFIG_HOME=" + inside, "TMPDIR=" + inside + "/tmp",
 		"GIT_DIR=" + inside,
-		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + inside + "/gitconfig", "GIT_ATTR_NOSYSTEM=1",
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + settings, "GIT_ATTR_NOSYSTEM=1",
 		"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=/bin/false", "SSH_ASKPASS=/bin/false", "GIT_SSH_COMMAND=/bin/false",
 		"GIT_ALLOW_PROTOCOL=" + protocols, "GIT_PROTOCOL_FROM_USER=0",
 		"GIT_NO_REPLACE_OBJECTS=1", "GIT_NO_LAZY_FETCH=1", "GIT_OPTIONAL_LOCKS=0",

@@ -20,11 +20,17 @@ const scratchPrefix = ".git-"
 // above it are closed to the user that git runs as.
 const inside = "/proc/self/fd/3"
 
+// settings is git's configuration, which may have a credential: a file in memory.
+const settings = "/proc/self/fd/4"
+
 // scratch is a bare repository for one call.
 type scratch struct {
 	dir string
 	// f is the open directory, locked, which git gets as its third file.
 	f *os.File
+	// settings is the configuration, which git gets as its fourth file. It is on no
+	// disk: a process that is killed leaves no credential behind.
+	settings *os.File
 }
 
 // newScratch makes an empty repository that belongs to the user uid, or to
@@ -47,10 +53,12 @@ func newScratch(parent string, uid int, config string) (_ *scratch, err error) {
 	if err = unix.Flock(int(s.f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, err
 	}
+	if s.settings, err = inMemory(config); err != nil {
+		return nil, err
+	}
 	files := map[string]string{
-		"HEAD":      "ref: refs/heads/none\n",
-		"config":    "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
-		"gitconfig": config,
+		"HEAD":   "ref: refs/heads/none\n",
+		"config": "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
 	}
 	for _, d := range []string{"objects", "refs", "tmp"} {
 		if err = os.Mkdir(filepath.Join(dir, d), 0o700); err != nil {
@@ -93,7 +101,26 @@ func (s *scratch) remove() error {
 	if s.f != nil {
 		s.f.Close()
 	}
+	if s.settings != nil {
+		s.settings.Close()
+	}
 	return err
+}
+
+// inMemory is a file of memory that nobody can change.
+func inMemory(text string) (*os.File, error) {
+	fd, err := unix.MemfdCreate("gitconfig", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	f := os.NewFile(uintptr(fd), "gitconfig")
+	if _, err := f.WriteString(text); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL); err != nil {
+		return nil, errors.Join(os.NewSyscallError("fcntl", err), f.Close())
+	}
+	return f, nil
 }
 
 // Sweep removes what crashed processes have left in a scratch directory. It is

@@ -25,6 +25,12 @@ type Credential struct {
 	Username, Password string
 }
 
+// String hides the credential from formatted output.
+func (Credential) String() string { return "git.Credential(hidden)" }
+
+// GoString hides it from %#v.
+func (c Credential) GoString() string { return c.String() }
+
 // Resolved is one commit, found once: every later step uses its id, whatever the
 // branch does meanwhile.
 type Resolved struct {
