@@ -17,6 +17,8 @@
 // secret that both ends export from the HPKE context. [Seal] returns the value
 // to expect, [PrivateKey.Open] the one to answer, [CheckConfirm] compares them.
 //
+// What a build needs is sealed in the same way with [BuildInfo] ([SealBuild]).
+//
 // A key is made anew at each start ([NewKey]) and is never written anywhere;
 // there is no way to get its bytes out of a [PrivateKey]. Whatever makes a
 // message impossible to open gives the same [ErrUnsealable], so that an error

@@ -97,6 +97,18 @@ func (k *PrivateKey) GoString() string { return k.String() }
 // pub for one attestation and one request. confirm is what the provider must
 // answer: see [CheckConfirm]. The errors are [ErrPublicKey] and [ErrTooLarge].
 func Seal(pub []byte, claimsDigest [32]byte, requestID [16]byte, plaintext []byte) (enc, ciphertext, confirm []byte, err error) {
+	enc, ciphertext, sender, err := seal(Info, pub, claimsDigest, requestID, plaintext)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	secret, err := sender.Export(confirmContext, exportSize)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("exporting: %w", err)
+	}
+	return enc, ciphertext, confirmation(secret, requestID), nil
+}
+
+func seal(info string, pub []byte, claimsDigest [32]byte, requestID [16]byte, plaintext []byte) (enc, ciphertext []byte, sender *hpke.Sender, err error) {
 	if len(plaintext) > MaxPlaintext {
 		return nil, nil, nil, ErrTooLarge
 	}
@@ -106,7 +118,7 @@ func Seal(pub []byte, claimsDigest [32]byte, requestID [16]byte, plaintext []byt
 		return nil, nil, nil, ErrPublicKey
 	}
 	// A point of low order gives a shared secret that everyone knows; the KEM refuses it here.
-	enc, sender, err := hpke.NewSender(key, kdf, aead, []byte(Info))
+	enc, sender, err = hpke.NewSender(key, kdf, aead, []byte(info))
 	if err != nil {
 		return nil, nil, nil, ErrPublicKey
 	}
@@ -114,33 +126,37 @@ func Seal(pub []byte, claimsDigest [32]byte, requestID [16]byte, plaintext []byt
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("sealing: %w", err)
 	}
-	secret, err := sender.Export(confirmContext, exportSize)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("exporting: %w", err)
-	}
-	return enc, ciphertext, confirmation(secret, requestID), nil
+	return enc, ciphertext, sender, nil
 }
 
 // Open decrypts what [Seal] made for the same attestation and request. confirm
 // is the answer that proves it. The errors are [ErrUnsealable] and [ErrTooLarge].
 func (k *PrivateKey) Open(enc, ciphertext []byte, claimsDigest [32]byte, requestID [16]byte) (plaintext, confirm []byte, err error) {
-	if len(ciphertext) > MaxCiphertext {
-		return nil, nil, ErrTooLarge
-	}
-	_, kdf, aead := suite()
-	recipient, err := hpke.NewRecipient(enc, k.key, kdf, aead, []byte(Info))
+	plaintext, recipient, err := k.open(Info, enc, ciphertext, claimsDigest, requestID)
 	if err != nil {
-		return nil, nil, ErrUnsealable
-	}
-	plaintext, err = recipient.Open(associatedData(claimsDigest, requestID), ciphertext)
-	if err != nil {
-		return nil, nil, ErrUnsealable
+		return nil, nil, err
 	}
 	secret, err := recipient.Export(confirmContext, exportSize)
 	if err != nil {
 		return nil, nil, ErrUnsealable
 	}
 	return plaintext, confirmation(secret, requestID), nil
+}
+
+func (k *PrivateKey) open(info string, enc, ciphertext []byte, claimsDigest [32]byte, requestID [16]byte) ([]byte, *hpke.Recipient, error) {
+	if len(ciphertext) > MaxCiphertext {
+		return nil, nil, ErrTooLarge
+	}
+	_, kdf, aead := suite()
+	recipient, err := hpke.NewRecipient(enc, k.key, kdf, aead, []byte(info))
+	if err != nil {
+		return nil, nil, ErrUnsealable
+	}
+	plaintext, err := recipient.Open(associatedData(claimsDigest, requestID), ciphertext)
+	if err != nil {
+		return nil, nil, ErrUnsealable
+	}
+	return plaintext, recipient, nil
 }
 
 // CheckConfirm compares the answer got with the one that [Seal] announced, in
