@@ -2842,7 +2842,11 @@ type BuildImage struct {
 	Runtime string `protobuf:"bytes,6,opt,name=runtime,proto3" json:"runtime,omitempty"`
 	Entry   string `protobuf:"bytes,7,opt,name=entry,proto3" json:"entry,omitempty"`
 	// port is where the app listens; 0 is the runtime's own.
-	Port          uint32 `protobuf:"varint,8,opt,name=port,proto3" json:"port,omitempty"`
+	Port uint32 `protobuf:"varint,8,opt,name=port,proto3" json:"port,omitempty"`
+	// enc and ciphertext are an HPKE message to the attested key, a SealedBuild with
+	// AAD = claims_digest || request_id. Both are empty for a public repository.
+	Enc           []byte `protobuf:"bytes,9,opt,name=enc,proto3" json:"enc,omitempty"`
+	Ciphertext    []byte `protobuf:"bytes,10,opt,name=ciphertext,proto3" json:"ciphertext,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2933,6 +2937,93 @@ func (x *BuildImage) GetPort() uint32 {
 	return 0
 }
 
+func (x *BuildImage) GetEnc() []byte {
+	if x != nil {
+		return x.Enc
+	}
+	return nil
+}
+
+func (x *BuildImage) GetCiphertext() []byte {
+	if x != nil {
+		return x.Ciphertext
+	}
+	return nil
+}
+
+// SealedBuild opens a private repository. The provider keeps it in memory, for this
+// build alone.
+type SealedBuild struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// repository is the URL that the credential is for, such as
+	// "https://github.com/owner/repo". A provider refuses one that source does not name.
+	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	// username may be empty, where the host takes a token alone.
+	Username      string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	Token         []byte `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
+	PublisherPeer []byte `protobuf:"bytes,4,opt,name=publisher_peer,json=publisherPeer,proto3" json:"publisher_peer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SealedBuild) Reset() {
+	*x = SealedBuild{}
+	mi := &file_pod_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SealedBuild) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SealedBuild) ProtoMessage() {}
+
+func (x *SealedBuild) ProtoReflect() protoreflect.Message {
+	mi := &file_pod_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SealedBuild.ProtoReflect.Descriptor instead.
+func (*SealedBuild) Descriptor() ([]byte, []int) {
+	return file_pod_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *SealedBuild) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *SealedBuild) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *SealedBuild) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *SealedBuild) GetPublisherPeer() []byte {
+	if x != nil {
+		return x.PublisherPeer
+	}
+	return nil
+}
+
 // DropBuild gives up a build, or what one made.
 type DropBuild struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2943,7 +3034,7 @@ type DropBuild struct {
 
 func (x *DropBuild) Reset() {
 	*x = DropBuild{}
-	mi := &file_pod_proto_msgTypes[35]
+	mi := &file_pod_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2955,7 +3046,7 @@ func (x *DropBuild) String() string {
 func (*DropBuild) ProtoMessage() {}
 
 func (x *DropBuild) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[35]
+	mi := &file_pod_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2968,7 +3059,7 @@ func (x *DropBuild) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropBuild.ProtoReflect.Descriptor instead.
 func (*DropBuild) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{35}
+	return file_pod_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DropBuild) GetBuildId() string {
@@ -2992,7 +3083,7 @@ type PodResponse struct {
 
 func (x *PodResponse) Reset() {
 	*x = PodResponse{}
-	mi := &file_pod_proto_msgTypes[36]
+	mi := &file_pod_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3004,7 +3095,7 @@ func (x *PodResponse) String() string {
 func (*PodResponse) ProtoMessage() {}
 
 func (x *PodResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[36]
+	mi := &file_pod_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3017,7 +3108,7 @@ func (x *PodResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodResponse.ProtoReflect.Descriptor instead.
 func (*PodResponse) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{36}
+	return file_pod_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PodResponse) GetBody() isPodResponse_Body {
@@ -3089,7 +3180,7 @@ type PodEvent struct {
 
 func (x *PodEvent) Reset() {
 	*x = PodEvent{}
-	mi := &file_pod_proto_msgTypes[37]
+	mi := &file_pod_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3101,7 +3192,7 @@ func (x *PodEvent) String() string {
 func (*PodEvent) ProtoMessage() {}
 
 func (x *PodEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[37]
+	mi := &file_pod_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3114,7 +3205,7 @@ func (x *PodEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodEvent.ProtoReflect.Descriptor instead.
 func (*PodEvent) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{37}
+	return file_pod_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PodEvent) GetLine() *LogLine {
@@ -3153,7 +3244,7 @@ type BuildEvent struct {
 
 func (x *BuildEvent) Reset() {
 	*x = BuildEvent{}
-	mi := &file_pod_proto_msgTypes[38]
+	mi := &file_pod_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3165,7 +3256,7 @@ func (x *BuildEvent) String() string {
 func (*BuildEvent) ProtoMessage() {}
 
 func (x *BuildEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[38]
+	mi := &file_pod_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3178,7 +3269,7 @@ func (x *BuildEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuildEvent.ProtoReflect.Descriptor instead.
 func (*BuildEvent) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{38}
+	return file_pod_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BuildEvent) GetBuildId() string {
@@ -3224,7 +3315,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_pod_proto_msgTypes[39]
+	mi := &file_pod_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3236,7 +3327,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[39]
+	mi := &file_pod_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3249,7 +3340,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{39}
+	return file_pod_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LogLine) GetContainer() string {
@@ -3302,7 +3393,7 @@ type PodResult struct {
 
 func (x *PodResult) Reset() {
 	*x = PodResult{}
-	mi := &file_pod_proto_msgTypes[40]
+	mi := &file_pod_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3314,7 +3405,7 @@ func (x *PodResult) String() string {
 func (*PodResult) ProtoMessage() {}
 
 func (x *PodResult) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[40]
+	mi := &file_pod_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3327,7 +3418,7 @@ func (x *PodResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodResult.ProtoReflect.Descriptor instead.
 func (*PodResult) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{40}
+	return file_pod_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PodResult) GetPods() []*PodStatus {
@@ -3379,7 +3470,7 @@ type BuildResult struct {
 
 func (x *BuildResult) Reset() {
 	*x = BuildResult{}
-	mi := &file_pod_proto_msgTypes[41]
+	mi := &file_pod_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3391,7 +3482,7 @@ func (x *BuildResult) String() string {
 func (*BuildResult) ProtoMessage() {}
 
 func (x *BuildResult) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[41]
+	mi := &file_pod_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3404,7 +3495,7 @@ func (x *BuildResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuildResult.ProtoReflect.Descriptor instead.
 func (*BuildResult) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{41}
+	return file_pod_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *BuildResult) GetBuildId() string {
@@ -3493,7 +3584,7 @@ type PodRevision struct {
 
 func (x *PodRevision) Reset() {
 	*x = PodRevision{}
-	mi := &file_pod_proto_msgTypes[42]
+	mi := &file_pod_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3505,7 +3596,7 @@ func (x *PodRevision) String() string {
 func (*PodRevision) ProtoMessage() {}
 
 func (x *PodRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[42]
+	mi := &file_pod_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3518,7 +3609,7 @@ func (x *PodRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodRevision.ProtoReflect.Descriptor instead.
 func (*PodRevision) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{42}
+	return file_pod_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PodRevision) GetRevision() uint64 {
@@ -3602,7 +3693,7 @@ type RevisionImage struct {
 
 func (x *RevisionImage) Reset() {
 	*x = RevisionImage{}
-	mi := &file_pod_proto_msgTypes[43]
+	mi := &file_pod_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3614,7 +3705,7 @@ func (x *RevisionImage) String() string {
 func (*RevisionImage) ProtoMessage() {}
 
 func (x *RevisionImage) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[43]
+	mi := &file_pod_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3627,7 +3718,7 @@ func (x *RevisionImage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevisionImage.ProtoReflect.Descriptor instead.
 func (*RevisionImage) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{43}
+	return file_pod_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RevisionImage) GetContainer() string {
@@ -3672,7 +3763,7 @@ type PodStatus struct {
 
 func (x *PodStatus) Reset() {
 	*x = PodStatus{}
-	mi := &file_pod_proto_msgTypes[44]
+	mi := &file_pod_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3684,7 +3775,7 @@ func (x *PodStatus) String() string {
 func (*PodStatus) ProtoMessage() {}
 
 func (x *PodStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[44]
+	mi := &file_pod_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3697,7 +3788,7 @@ func (x *PodStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodStatus.ProtoReflect.Descriptor instead.
 func (*PodStatus) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{44}
+	return file_pod_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PodStatus) GetPodId() string {
@@ -3793,7 +3884,7 @@ type ContainerStatus struct {
 
 func (x *ContainerStatus) Reset() {
 	*x = ContainerStatus{}
-	mi := &file_pod_proto_msgTypes[45]
+	mi := &file_pod_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3805,7 +3896,7 @@ func (x *ContainerStatus) String() string {
 func (*ContainerStatus) ProtoMessage() {}
 
 func (x *ContainerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_pod_proto_msgTypes[45]
+	mi := &file_pod_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3818,7 +3909,7 @@ func (x *ContainerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStatus.ProtoReflect.Descriptor instead.
 func (*ContainerStatus) Descriptor() ([]byte, []int) {
-	return file_pod_proto_rawDescGZIP(), []int{45}
+	return file_pod_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ContainerStatus) GetName() string {
@@ -4076,7 +4167,7 @@ const file_pod_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02to\x18\x03 \x01(\x04R\x02to\x12+\n" +
-	"\x11expected_revision\x18\x04 \x01(\x04R\x10expectedRevision\"\xd8\x01\n" +
+	"\x11expected_revision\x18\x04 \x01(\x04R\x10expectedRevision\"\x8a\x02\n" +
 	"\n" +
 	"BuildImage\x12\x1d\n" +
 	"\n" +
@@ -4087,7 +4178,19 @@ const file_pod_proto_rawDesc = "" +
 	"\x04path\x18\x05 \x01(\tR\x04path\x12\x18\n" +
 	"\aruntime\x18\x06 \x01(\tR\aruntime\x12\x14\n" +
 	"\x05entry\x18\a \x01(\tR\x05entry\x12\x12\n" +
-	"\x04port\x18\b \x01(\rR\x04port\"&\n" +
+	"\x04port\x18\b \x01(\rR\x04port\x12\x10\n" +
+	"\x03enc\x18\t \x01(\fR\x03enc\x12\x1e\n" +
+	"\n" +
+	"ciphertext\x18\n" +
+	" \x01(\fR\n" +
+	"ciphertext\"\x86\x01\n" +
+	"\vSealedBuild\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\tR\n" +
+	"repository\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x14\n" +
+	"\x05token\x18\x03 \x01(\fR\x05token\x12%\n" +
+	"\x0epublisher_peer\x18\x04 \x01(\fR\rpublisherPeer\"&\n" +
 	"\tDropBuild\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\"\xa3\x01\n" +
 	"\vPodResponse\x12-\n" +
@@ -4217,7 +4320,7 @@ func file_pod_proto_rawDescGZIP() []byte {
 }
 
 var file_pod_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_pod_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_pod_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_pod_proto_goTypes = []any{
 	(VolumeKind)(0),                // 0: apocryph.v0.VolumeKind
 	(Operation)(0),                 // 1: apocryph.v0.Operation
@@ -4259,19 +4362,20 @@ var file_pod_proto_goTypes = []any{
 	(*GetHistory)(nil),             // 37: apocryph.v0.GetHistory
 	(*RollbackPod)(nil),            // 38: apocryph.v0.RollbackPod
 	(*BuildImage)(nil),             // 39: apocryph.v0.BuildImage
-	(*DropBuild)(nil),              // 40: apocryph.v0.DropBuild
-	(*PodResponse)(nil),            // 41: apocryph.v0.PodResponse
-	(*PodEvent)(nil),               // 42: apocryph.v0.PodEvent
-	(*BuildEvent)(nil),             // 43: apocryph.v0.BuildEvent
-	(*LogLine)(nil),                // 44: apocryph.v0.LogLine
-	(*PodResult)(nil),              // 45: apocryph.v0.PodResult
-	(*BuildResult)(nil),            // 46: apocryph.v0.BuildResult
-	(*PodRevision)(nil),            // 47: apocryph.v0.PodRevision
-	(*RevisionImage)(nil),          // 48: apocryph.v0.RevisionImage
-	(*PodStatus)(nil),              // 49: apocryph.v0.PodStatus
-	(*ContainerStatus)(nil),        // 50: apocryph.v0.ContainerStatus
-	(*statuspb.Status)(nil),        // 51: apocryph.v0.Status
-	(*capacitypb.SignedOffer)(nil), // 52: apocryph.v0.SignedOffer
+	(*SealedBuild)(nil),            // 40: apocryph.v0.SealedBuild
+	(*DropBuild)(nil),              // 41: apocryph.v0.DropBuild
+	(*PodResponse)(nil),            // 42: apocryph.v0.PodResponse
+	(*PodEvent)(nil),               // 43: apocryph.v0.PodEvent
+	(*BuildEvent)(nil),             // 44: apocryph.v0.BuildEvent
+	(*LogLine)(nil),                // 45: apocryph.v0.LogLine
+	(*PodResult)(nil),              // 46: apocryph.v0.PodResult
+	(*BuildResult)(nil),            // 47: apocryph.v0.BuildResult
+	(*PodRevision)(nil),            // 48: apocryph.v0.PodRevision
+	(*RevisionImage)(nil),          // 49: apocryph.v0.RevisionImage
+	(*PodStatus)(nil),              // 50: apocryph.v0.PodStatus
+	(*ContainerStatus)(nil),        // 51: apocryph.v0.ContainerStatus
+	(*statuspb.Status)(nil),        // 52: apocryph.v0.Status
+	(*capacitypb.SignedOffer)(nil), // 53: apocryph.v0.SignedOffer
 }
 var file_pod_proto_depIdxs = []int32{
 	6,  // 0: apocryph.v0.Manifest.containers:type_name -> apocryph.v0.Container
@@ -4295,13 +4399,13 @@ var file_pod_proto_depIdxs = []int32{
 	24, // 18: apocryph.v0.SealedProvision.payment:type_name -> apocryph.v0.Payment
 	26, // 19: apocryph.v0.ProvisionResponse.event:type_name -> apocryph.v0.ProvisionEvent
 	27, // 20: apocryph.v0.ProvisionResponse.result:type_name -> apocryph.v0.ProvisionResult
-	51, // 21: apocryph.v0.ProvisionResponse.error:type_name -> apocryph.v0.Status
+	52, // 21: apocryph.v0.ProvisionResponse.error:type_name -> apocryph.v0.Status
 	2,  // 22: apocryph.v0.ProvisionEvent.stage:type_name -> apocryph.v0.Stage
 	31, // 23: apocryph.v0.ProvisionResult.endpoints:type_name -> apocryph.v0.Endpoint
 	30, // 24: apocryph.v0.ProvisionResult.release:type_name -> apocryph.v0.KeyRelease
 	28, // 25: apocryph.v0.ProvisionResult.dry_run:type_name -> apocryph.v0.DryRunResult
 	29, // 26: apocryph.v0.DryRunResult.changes:type_name -> apocryph.v0.ManifestChange
-	52, // 27: apocryph.v0.DryRunResult.offer:type_name -> apocryph.v0.SignedOffer
+	53, // 27: apocryph.v0.DryRunResult.offer:type_name -> apocryph.v0.SignedOffer
 	3,  // 28: apocryph.v0.ManifestChange.kind:type_name -> apocryph.v0.ChangeKind
 	33, // 29: apocryph.v0.PodRequest.list:type_name -> apocryph.v0.ListPods
 	34, // 30: apocryph.v0.PodRequest.status:type_name -> apocryph.v0.GetPod
@@ -4310,22 +4414,22 @@ var file_pod_proto_depIdxs = []int32{
 	37, // 33: apocryph.v0.PodRequest.history:type_name -> apocryph.v0.GetHistory
 	38, // 34: apocryph.v0.PodRequest.rollback:type_name -> apocryph.v0.RollbackPod
 	39, // 35: apocryph.v0.PodRequest.build:type_name -> apocryph.v0.BuildImage
-	40, // 36: apocryph.v0.PodRequest.drop_build:type_name -> apocryph.v0.DropBuild
-	42, // 37: apocryph.v0.PodResponse.event:type_name -> apocryph.v0.PodEvent
-	45, // 38: apocryph.v0.PodResponse.result:type_name -> apocryph.v0.PodResult
-	51, // 39: apocryph.v0.PodResponse.error:type_name -> apocryph.v0.Status
-	44, // 40: apocryph.v0.PodEvent.line:type_name -> apocryph.v0.LogLine
+	41, // 36: apocryph.v0.PodRequest.drop_build:type_name -> apocryph.v0.DropBuild
+	43, // 37: apocryph.v0.PodResponse.event:type_name -> apocryph.v0.PodEvent
+	46, // 38: apocryph.v0.PodResponse.result:type_name -> apocryph.v0.PodResult
+	52, // 39: apocryph.v0.PodResponse.error:type_name -> apocryph.v0.Status
+	45, // 40: apocryph.v0.PodEvent.line:type_name -> apocryph.v0.LogLine
 	26, // 41: apocryph.v0.PodEvent.progress:type_name -> apocryph.v0.ProvisionEvent
-	43, // 42: apocryph.v0.PodEvent.build:type_name -> apocryph.v0.BuildEvent
-	49, // 43: apocryph.v0.PodResult.pods:type_name -> apocryph.v0.PodStatus
-	47, // 44: apocryph.v0.PodResult.revisions:type_name -> apocryph.v0.PodRevision
+	44, // 42: apocryph.v0.PodEvent.build:type_name -> apocryph.v0.BuildEvent
+	50, // 43: apocryph.v0.PodResult.pods:type_name -> apocryph.v0.PodStatus
+	48, // 44: apocryph.v0.PodResult.revisions:type_name -> apocryph.v0.PodRevision
 	27, // 45: apocryph.v0.PodResult.rolled_back:type_name -> apocryph.v0.ProvisionResult
-	46, // 46: apocryph.v0.PodResult.built:type_name -> apocryph.v0.BuildResult
+	47, // 46: apocryph.v0.PodResult.built:type_name -> apocryph.v0.BuildResult
 	7,  // 47: apocryph.v0.BuildResult.image:type_name -> apocryph.v0.Image
 	4,  // 48: apocryph.v0.PodRevision.outcome:type_name -> apocryph.v0.RevisionOutcome
-	48, // 49: apocryph.v0.PodRevision.images:type_name -> apocryph.v0.RevisionImage
+	49, // 49: apocryph.v0.PodRevision.images:type_name -> apocryph.v0.RevisionImage
 	31, // 50: apocryph.v0.PodStatus.endpoints:type_name -> apocryph.v0.Endpoint
-	50, // 51: apocryph.v0.PodStatus.containers:type_name -> apocryph.v0.ContainerStatus
+	51, // 51: apocryph.v0.PodStatus.containers:type_name -> apocryph.v0.ContainerStatus
 	52, // [52:52] is the sub-list for method output_type
 	52, // [52:52] is the sub-list for method input_type
 	52, // [52:52] is the sub-list for extension type_name
@@ -4358,7 +4462,7 @@ func file_pod_proto_init() {
 		(*PodRequest_Build)(nil),
 		(*PodRequest_DropBuild)(nil),
 	}
-	file_pod_proto_msgTypes[36].OneofWrappers = []any{
+	file_pod_proto_msgTypes[37].OneofWrappers = []any{
 		(*PodResponse_Event)(nil),
 		(*PodResponse_Result)(nil),
 		(*PodResponse_Error)(nil),
@@ -4369,7 +4473,7 @@ func file_pod_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pod_proto_rawDesc), len(file_pod_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   46,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
