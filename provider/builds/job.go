@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"apocryph/p2p/git"
 	"apocryph/proto/status"
 	"apocryph/provider"
 )
@@ -19,9 +20,11 @@ type job struct {
 	// key seals the build's files.
 	key []byte
 
-	mu      sync.Mutex // guards what follows
-	now     Build
-	asked   asked
+	mu    sync.Mutex // guards what follows
+	now   Build
+	asked asked
+	// lent is a credential that is in memory alone, until the files were fetched.
+	lent    *git.Credential
 	image   *Image
 	tries   int
 	class   status.Code
@@ -86,7 +89,7 @@ func (q *Queue) update(ctx context.Context, j *job, change func(*Build) error) e
 	}
 	if next.Status.Ended() {
 		// It is needed no more, and may have a credential.
-		j.asked = asked{}
+		j.asked, j.lent = asked{}, nil
 	}
 	if err := q.put(ctx, j, next, j.seq+1); err != nil {
 		return err

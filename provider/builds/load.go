@@ -61,6 +61,12 @@ func (q *Queue) strays() error {
 
 // resume queues a build that waited or ran when the last process ended.
 func (q *Queue) resume(ctx context.Context, j *job) error {
+	if j.asked.Lent {
+		q.discard(ctx, j)
+		err := q.fail(ctx, j, errLent())
+		q.clean(j)
+		return err
+	}
 	if j.get().Status == Running {
 		if j.tries >= attempts {
 			q.discard(ctx, j)

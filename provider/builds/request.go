@@ -28,6 +28,10 @@ type Request struct {
 	// Tree is taken over: it is closed in any case.
 	Tree *source.Tree
 	Git  *GitSource
+	// Lent opens the repository of Git for this build alone. It is kept in memory
+	// until the files are there and is never stored: a build that a restart finds
+	// without it fails with unavailable "build.credential_lost".
+	Lent *git.Credential
 	// Runtime and Entry are found out where they are empty.
 	Runtime, Entry string
 	// Args follow the command.
@@ -57,6 +61,9 @@ func (r *Request) check() error {
 	}
 	if (r.Tree == nil) == (r.Git == nil) {
 		fault("/project", "files and a repository: not exactly one", "one of them")
+	}
+	if r.Lent != nil && (r.Git == nil || r.Git.Want.Credential != nil) {
+		fault("/credential", "one without a repository, or a second one", "one for the repository")
 	}
 	if r.Namespace == "" || r.Namespace == everywhere {
 		fault("/namespace", fmt.Sprintf("%.80q", r.Namespace), "a namespace")
@@ -96,6 +103,8 @@ type asked struct {
 	Entry   string     `json:"entry,omitempty"`
 	Args    []string   `json:"args,omitempty"`
 	Port    uint16     `json:"port,omitempty"`
+	// Lent says that the job has a credential which is not stored.
+	Lent bool `json:"lent,omitempty"`
 }
 
 const (

@@ -40,8 +40,14 @@ func (q *Queue) fetch(ctx context.Context, j *job, from GitSource) (input, error
 	if err := q.stage(ctx, j, stageFetching); err != nil {
 		return input{}, err
 	}
-	signer := ""
-	files, found, how, err := q.cfg.Sources.Bring(ctx, from.Want, func(found git.Resolved) (err error) {
+	want, signer := from.Want, ""
+	if j.asked.Lent {
+		var err error
+		if want.Credential, err = j.takeLent(); err != nil {
+			return input{}, err
+		}
+	}
+	files, found, how, err := q.cfg.Sources.Bring(ctx, want, func(found git.Resolved) (err error) {
 		if q.cfg.Verify != nil {
 			signer, err = q.cfg.Verify(ctx, j.ns, found)
 		}

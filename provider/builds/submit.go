@@ -46,7 +46,8 @@ func (q *Queue) Submit(ctx context.Context, r Request) (_ Build, err error) {
 	if _, err := rand.Read(j.key); err != nil {
 		return Build{}, fmt.Errorf("making a key: %w", err)
 	}
-	j.asked = asked{Git: r.Git, Runtime: r.Runtime, Entry: r.Entry, Args: r.Args, Port: r.Port}
+	j.asked = asked{Git: r.Git, Runtime: r.Runtime, Entry: r.Entry, Args: r.Args, Port: r.Port, Lent: r.Lent != nil}
+	j.lent = r.Lent
 	if r.Git != nil {
 		j.now.Source.Type = "git"
 	}

@@ -21,6 +21,8 @@ type BuildRequest struct {
 	Source, Branch, Path string
 	Runtime, Entry       string
 	Port                 uint16
+	// Credential is nil for a public repository.
+	Credential *BuildCredential
 }
 
 // BuildProgress is how far a build is, or with an empty Stage a line of its log.
@@ -75,6 +77,9 @@ func (a *API) build(ctx context.Context, s *rpc.ServerStream[*podpb.PodResponse]
 		return errNoBuilds()
 	}
 	if err := a.svc.MayBuild(ctx, publisher, []byte(s.Peer()), claims); err != nil {
+		return err
+	}
+	if r.Credential, err = a.credential([]byte(s.Peer()), r.RequestID, claims, w); err != nil {
 		return err
 	}
 	got, err := a.builds.Build(ctx, publisher, r, func(p BuildProgress) {

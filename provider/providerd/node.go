@@ -274,7 +274,7 @@ func (n *Node) start(ctx context.Context, st *lifecycle.Stack, o parts) error {
 	// Who reads provider.json may call at once.
 	registered := make(chan struct{})
 	err = st.Start(ctx, "peer protocols", registered, func(ctx context.Context) error {
-		stop := peerapi.Register(network.Host(), svc, peerBuilds{d.builds}, n.log)
+		stop := peerapi.Register(network.Host(), svc, peerBuilds{d.builds, n.set.Source.hosts()}, n.log)
 		close(registered)
 		<-ctx.Done()
 		stop()

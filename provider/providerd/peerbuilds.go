@@ -17,10 +17,18 @@ import (
 const buildTail = 20
 
 // peerBuilds builds for publishers who come over libp2p, each in a namespace of its own.
-type peerBuilds struct{ *builds.Queue }
+type peerBuilds struct {
+	*builds.Queue
+	// hosts are where slugs of two letters are.
+	hosts slug.Bases
+}
 
 func (p peerBuilds) Build(ctx context.Context, publisher provider.PublisherID, r peerapi.BuildRequest, report func(peerapi.BuildProgress)) (peerapi.Built, error) {
 	source, err := slug.Parse(r.Source)
+	if err != nil {
+		return peerapi.Built{}, err
+	}
+	lent, err := p.lent(source, r.Credential)
 	if err != nil {
 		return peerapi.Built{}, err
 	}
@@ -28,7 +36,7 @@ func (p peerBuilds) Build(ctx context.Context, publisher provider.PublisherID, r
 	// The queue knows all requests by one table: nobody meets the build of another.
 	sum := sha256.Sum256([]byte(ns + "\x00" + string(r.RequestID[:])))
 	b, err := p.Submit(ctx, builds.Request{
-		Namespace: ns, By: string(publisher), Git: &builds.GitSource{Want: git.Want{Slug: source, Branch: r.Branch}, Path: r.Path},
+		Namespace: ns, By: string(publisher), Git: &builds.GitSource{Want: git.Want{Slug: source, Branch: r.Branch}, Path: r.Path}, Lent: lent,
 		Runtime: r.Runtime, Entry: r.Entry, Port: r.Port, RequestID: [16]byte(sum[:16]),
 	})
 	if err != nil {
@@ -50,6 +58,20 @@ func (p peerBuilds) Build(ctx context.Context, publisher provider.PublisherID, r
 		return peerapi.Built{}, p.withTail(ctx, ns, b.ID, err)
 	}
 	return p.built(ctx, ns, b.ID)
+}
+
+// lent is a credential for what a slug is here. Who sealed it named the repository: a
+// relay that changes the slug, or an operator who takes another host for GitHub, does
+// not get it.
+func (p peerBuilds) lent(source slug.Slug, c *peerapi.BuildCredential) (*git.Credential, error) {
+	if c == nil {
+		return nil, nil
+	}
+	if here := source.Canonical(p.hosts); c.Repository != here || source.Host == slug.File {
+		return nil, status.New(status.PermissionDenied, "build.credential", "the credential is for %.200q, and the source is %.200q at this provider", c.Repository, here).
+			WithHint("name the repository by its own URL, git+https://HOST/PATH, or choose another provider")
+	}
+	return &git.Credential{Username: c.Username, Password: c.Token}, nil
 }
 
 func (p peerBuilds) built(ctx context.Context, ns, id string) (peerapi.Built, error) {
