@@ -33,6 +33,8 @@ type Source struct {
 	// Signers, unless empty, are who must have signed the commit, whatever the policy
 	// says besides.
 	Signers policy.Signers
+	// Credential opens a private repository; nil is a public one.
+	Credential *GitCredential
 }
 
 // repository is the canonical URL that a statement has to name. A provider that takes
@@ -48,6 +50,17 @@ type BuildRequest struct {
 	Source, Branch, Path, Runtime, Entry string
 	// Port is where the app listens, 0 for the runtime's own.
 	Port uint16
+	// Enc and Ciphertext are a [BuildSecret] sealed to the attested key; both are empty
+	// where there is none.
+	Enc, Ciphertext []byte
+}
+
+// renew makes it the request for another build.
+func (r *BuildRequest) renew() error {
+	if _, err := rand.Read(r.RequestID[:]); err != nil {
+		return fmt.Errorf("making a request id: %w", err)
+	}
+	return nil
 }
 
 // BuildProgress is how far a build is, or with an empty Stage a line of its log.
@@ -117,8 +130,8 @@ func (s *Service) build(ctx context.Context, req DeployRequest, c *choice) (*mad
 	ask := BuildRequest{
 		Source: req.Source.Slug.String(), Branch: req.Source.Branch, Path: req.Source.Path, Runtime: req.Source.Runtime, Entry: req.Source.Entry, Port: req.port(),
 	}
-	if _, err := rand.Read(ask.RequestID[:]); err != nil {
-		return nil, fmt.Errorf("making a request id: %w", err)
+	if err := ask.renew(); err != nil {
+		return nil, err
 	}
 	at := c.attested.Provider.ID
 	id := ""
@@ -144,6 +157,9 @@ func (s *Service) build(ctx context.Context, req DeployRequest, c *choice) (*mad
 func (s *Service) askBuild(ctx context.Context, req DeployRequest, c *choice, ask BuildRequest, report func(BuildProgress)) (Built, error) {
 	for try := 1; ; {
 		ask.ClaimsDigest = c.attested.ClaimsDigest
+		if err := s.sealBuild(ctx, req, c.attested, &ask); err != nil {
+			return Built{}, err
+		}
 		got, err := s.cfg.Builds.BuildImage(ctx, c.attested.Provider.ID, ask, report)
 		wait := queueFull(err)
 		switch {
@@ -155,7 +171,15 @@ func (s *Service) askBuild(ctx context.Context, req DeployRequest, c *choice, as
 			if s.cfg.Now().Add(claimsMargin).Before(c.attested.Result.Claims.ExpiresAt) {
 				continue
 			}
-		case status.ReasonOf(err) != "peer.lost" || try == sendTries || ctx.Err() != nil:
+		case try == sendTries || ctx.Err() != nil:
+			return got, err
+		case status.ReasonOf(err) == "build.credential_lost":
+			// The build that waited or ran has failed; this is another one.
+			if err := ask.renew(); err != nil {
+				return got, err
+			}
+			try++
+		case status.ReasonOf(err) != "peer.lost":
 			return got, err
 		default:
 			try++

@@ -387,6 +387,11 @@ func (w *world) EncodeOrder(o publisher.Order) ([]byte, error) {
 	return json.Marshal(o)
 }
 
+func (w *world) EncodeBuildSecret(b publisher.BuildSecret) ([]byte, error) {
+	w.note("encode build")
+	return json.Marshal(b)
+}
+
 func (w *world) Provision(ctx context.Context, id publisher.ProviderID, req publisher.ProvisionRequest, report func(publisher.Progress)) (publisher.Provisioned, error) {
 	f := w.nets[id]
 	w.note("provision %s %d", id, req.Operation)

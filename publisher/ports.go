@@ -141,9 +141,10 @@ type Providers interface {
 	Provision(ctx context.Context, to ProviderID, req ProvisionRequest, report func(Progress)) (Provisioned, error)
 }
 
-// OrderCodec writes an order as the bytes that are sealed.
+// OrderCodec writes an order, or what a build needs, as the bytes that are sealed.
 type OrderCodec interface {
 	EncodeOrder(Order) ([]byte, error)
+	EncodeBuildSecret(BuildSecret) ([]byte, error)
 }
 
 // Pods looks at and changes the pods that this publisher has at a provider.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"apocryph/manifest"
 	"apocryph/p2p/rpc"
 	"apocryph/proto/podpb"
@@ -23,7 +25,7 @@ func (c *Client) BuildImage(ctx context.Context, at publisher.ProviderID, req pu
 	}
 	w := &podpb.BuildImage{
 		RequestId: req.RequestID[:], ClaimsDigest: req.ClaimsDigest[:], Source: req.Source, Branch: req.Branch, Path: req.Path,
-		Runtime: req.Runtime, Entry: req.Entry, Port: uint32(req.Port),
+		Runtime: req.Runtime, Entry: req.Entry, Port: uint32(req.Port), Enc: req.Enc, Ciphertext: req.Ciphertext,
 	}
 	stream, err := rpc.Call(ctx, c.host, id, rpc.Pod, &podpb.PodRequest{Call: &podpb.PodRequest_Build{Build: w}}, newPodResponse)
 	if err != nil {
@@ -44,6 +46,13 @@ func (c *Client) BuildImage(ctx context.Context, at publisher.ProviderID, req pu
 			return publisher.Built{}, badAnswer("a message of an unknown kind")
 		}
 	}
+}
+
+// EncodeBuildSecret writes what a build needs as a SealedBuild.
+func (c *Client) EncodeBuildSecret(b publisher.BuildSecret) ([]byte, error) {
+	return proto.MarshalOptions{Deterministic: true}.Marshal(&podpb.SealedBuild{
+		Repository: b.Repository, Username: b.Username, Token: []byte(b.Token), PublisherPeer: b.PublisherPeer,
+	})
 }
 
 // DropBuild gives up a build or what it made.
