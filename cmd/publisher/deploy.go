@@ -48,7 +48,9 @@ With --git the provider fetches a commit and builds its image, before anything
 secret is sent. What it says of the build, signed with its attested key, must be
 about this repository, branch and path, and pass the policy's section provenance;
 with --signer one of those keys must have signed the commit. Else the exit code is
-12, and nothing is deployed. Repositories must be public.
+12, and nothing is deployed. A private repository is opened by the token of
+--git-token-file, or of APOCRYPH_GIT_TOKEN: it is sealed to the attested key, sent to
+the host that SLUG names alone, and kept in memory until the commit was fetched.
 
 With --api it goes to a provider that you trust, over its HTTP API, as one
 container: nothing is attested, and nothing is sealed to an attested key. The
@@ -60,6 +62,7 @@ token is what login stored for the address, or APOCRYPH_API_TOKEN.`,
   publisher deploy app.yaml --policy policy.yaml --dry-run
   publisher deploy --git gh:owner/shop#main --policy policy.yaml
   publisher deploy --git gh:owner/shop --signer keys.txt --manifest app.yaml --policy policy.yaml
+  publisher deploy --git gh:owner/secret --git-token-file ~/.config/git-token --policy policy.yaml
   publisher deploy app.yaml --api https://api.apps.example.org --namespace team
   publisher deploy app.yaml --api unix:/var/lib/apocryph/api.sock
   publisher deploy app.yaml --json --timeout 2m`,
@@ -102,7 +105,10 @@ token is what login stored for the address, or APOCRYPH_API_TOKEN.`,
 			if err != nil {
 				return err
 			}
-			return g.deploy(cmd.Context(), o, m, dir, src)
+			if src.Credential, err = o.source.token.readFor(cmd, g, src.Slug); err != nil {
+				return err
+			}
+			return withTokenHint(g.deploy(cmd.Context(), o, m, dir, src), src.Slug, src.Credential)
 		}
 		m, dir, err := readManifest(args[0])
 		if err != nil {

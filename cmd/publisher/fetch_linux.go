@@ -11,11 +11,12 @@ import (
 	"apocryph/p2p/git"
 	"apocryph/p2p/source"
 	"apocryph/proto/status"
+	"apocryph/publisher"
 )
 
 // fetch brings the files of a slug into a directory of its own. What is asked of git
 // is what a provider would ask.
-func fetch(ctx context.Context, s slug.Slug, branch, path string) (_ *fetched, err error) {
+func fetch(ctx context.Context, s slug.Slug, branch, path string, token *publisher.GitCredential) (_ *fetched, err error) {
 	dir, err := os.MkdirTemp("", "apocryph-plan-")
 	if err != nil {
 		return nil, fmt.Errorf("making a directory: %w", err)
@@ -41,6 +42,10 @@ func fetch(ctx context.Context, s slug.Slug, branch, path string) (_ *fetched, e
 			return nil, status.Wrap(err, status.InvalidArgument, git.ReasonRepository, "there is no repository %s", s)
 		}
 	}
+	if s.Host == slug.Git {
+		// Who runs this has named the host, and it is looked up from his own machine.
+		cfg.AllowHosts = []string{hostOf(s)}
+	}
 	if err := os.Mkdir(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making a directory: %w", err)
 	}
@@ -49,6 +54,9 @@ func fetch(ctx context.Context, s slug.Slug, branch, path string) (_ *fetched, e
 		return nil, err
 	}
 	want := git.Want{Slug: s, Branch: branch}
+	if token != nil {
+		want.Credential = &git.Credential{Username: token.Username, Password: token.Token}
+	}
 	found, err := f.Resolve(ctx, want)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,7 +37,8 @@ func newPlan(g *globals) *cobra.Command {
 		Long: `Show how a tree of files would be built and run, and why. Nothing is built, and
 nothing leaves this machine. A SLUG (gh:OWNER/REPO[#REF], gl:…, git+https://… or
 file:///…) is fetched into a temporary directory first, by the rules of a provider:
-the commit must be on its branch. The first of these decides:
+the commit must be on its branch; a private repository is opened by the token of
+--git-token-file, or of APOCRYPH_GIT_TOKEN. The first of these decides:
 
   1. --entry
   2. the label ENTRYPOINT: labels: {ENTRYPOINT: …} in apocryph.yaml or
@@ -68,9 +68,9 @@ looked for is listed.`,
 	addSource(cmd, &o)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if isSlug(args[0]) {
-			return g.planSlug(cmd.Context(), args[0], o)
+			return g.planSlug(cmd, args[0], o)
 		}
-		for _, name := range []string{"branch", "path"} {
+		for _, name := range []string{"branch", "path", "git-token-file"} {
 			if cmd.Flags().Changed(name) {
 				return cli.Usage(cmd, "--%s has no effect without a slug", name)
 			}
@@ -98,14 +98,18 @@ func (o *sourceOptions) hints() detect.Options {
 	return detect.Options{Entry: o.entry, Runtime: o.runtime}
 }
 
-func (g *globals) planSlug(ctx context.Context, text string, o sourceOptions) error {
+func (g *globals) planSlug(cmd *cobra.Command, text string, o sourceOptions) error {
 	s, err := slug.Parse(text)
 	if err != nil {
 		return err
 	}
-	f, err := fetch(ctx, s, o.branch, o.path)
+	token, err := o.token.readFor(cmd, g, s)
 	if err != nil {
 		return err
+	}
+	f, err := fetch(cmd.Context(), s, o.branch, o.path, token)
+	if err != nil {
+		return withTokenHint(err, s, token)
 	}
 	return errors.Join(g.plan(f.tree, o.hints(), &f.origin), f.close())
 }

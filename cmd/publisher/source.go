@@ -21,10 +21,11 @@ import (
 type sourceOptions struct {
 	slug, manifest, name, branch, path, runtime, entry, signer string
 	port                                                       uint16
+	token                                                      gitToken
 }
 
 // sourceFlags are those that mean nothing without --git.
-var sourceFlags = []string{"manifest", "name", "branch", "path", "runtime", "entry", "signer", "port"}
+var sourceFlags = []string{"manifest", "name", "branch", "path", "runtime", "entry", "signer", "port", "git-token-file"}
 
 // appPort is where an app is taken to listen that has no manifest.
 const appPort = 8080
@@ -44,6 +45,7 @@ func addSource(cmd *cobra.Command, o *sourceOptions) {
 	f := cmd.Flags()
 	f.StringVar(&o.branch, "branch", "", "with a slug: `BRANCH` that the commit must be on (default: the slug's, else the repository's default)")
 	f.StringVar(&o.path, "path", "", "with a slug: `DIR` of the repository to build (default: all of it)")
+	o.token.add(cmd)
 	addHints(cmd, &o.entry, &o.runtime)
 }
 

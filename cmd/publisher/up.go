@@ -27,6 +27,7 @@ type upOptions struct {
 	timeout                                             time.Duration
 	jobs                                                int
 	dryRun                                              bool
+	token                                               gitToken
 }
 
 func newUp(g *globals) *cobra.Command {
@@ -36,7 +37,9 @@ func newUp(g *globals) *cobra.Command {
 		Long: `Deploy a list of repositories, as deploy --git does each. All are fetched and planned
 first, and the plans are shown; the provider has to build the very commit that was
 planned. Apps are deployed side by side, and one that fails does not stop the others.
-A table at the end says what became of each.
+A table at the end says what became of each. The token of --git-token-file, or of
+APOCRYPH_GIT_TOKEN, opens private repositories as with deploy; all repositories of the
+list have to be of one host then.
 
 The file is a list in YAML or JSON: a slug (gh:OWNER/REPO[#REF], gl:…, git+https://… or
 file:///…), or {slug: …, name: …, path: …}. Each app serves HTTP on port 8080, or on
@@ -46,6 +49,7 @@ The exit code is 0 when all apps answer, else that of the failure that matters m
 12 before 11, 10, 19, 14, 13, 16, 15, 18, 17 and 1.`,
 		Example: `  publisher up --file repos.yaml --policy policy.yaml
   publisher up --file repos.yaml --policy policy.yaml --signer keys.txt --jobs 2
+  publisher up --file private.yaml --policy policy.yaml --git-token-file ~/.config/git-token
   publisher up --file repos.yaml --dry-run`,
 	}
 	f := cmd.Flags()
@@ -55,6 +59,7 @@ The exit code is 0 when all apps answer, else that of the failure that matters m
 	addPolicyKey(cmd, &o.policyKey)
 	g.addDevice(cmd)
 	f.StringVar(&o.signer, "signer", "", "`FILE` of SSH or PGP keys, one of which must have signed each commit")
+	o.token.add(cmd)
 	f.StringVar(&o.platform, "platform", "linux/amd64", "`OS/ARCHITECTURE` of the images")
 	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "give up on an app after this `DURATION`")
 	f.IntVar(&o.jobs, "jobs", 4, "`NUMBER` of apps at once, 1 to 8")
@@ -97,6 +102,14 @@ func (g *globals) up(ctx context.Context, o upOptions) error {
 		}
 	}
 	u := newUpView(g.app, items)
+	if u.token, err = o.token.read(g); err != nil {
+		return err
+	}
+	if u.token != nil {
+		if err := oneHost(items); err != nil {
+			return err
+		}
+	}
 	u.each(ctx, o.jobs, u.plan)
 	u.printPlans()
 	if o.dryRun {
@@ -116,7 +129,7 @@ func (g *globals) up(ctx context.Context, o upOptions) error {
 				return err
 			}
 			src := a.source()
-			src.Signers = signers
+			src.Signers, src.Credential = signers, u.tokenFor(a.item.Slug)
 			d, err := s.Deploy(ctx, publisher.DeployRequest{
 				Manifest: m, Dir: ".", Source: src, Provider: to, Policy: given.Policy, PolicyFile: given.File,
 				PolicySignature: given.Signature, PolicyKey: given.Key, Payment: offer.Payment{Scheme: "none"}, Platform: o.platform,
@@ -126,7 +139,7 @@ func (g *globals) up(ctx context.Context, o upOptions) error {
 				return status.New(status.DeadlineExceeded, "deploy.timeout", "the deploy of %s was not done after %s", a.name, o.timeout)
 			}
 			a.deployed = d
-			return withPolicyHint(err, o.policy)
+			return withPolicyHint(withTokenHint(err, a.item.Slug, src.Credential), o.policy)
 		})
 		return nil
 	})

@@ -41,6 +41,8 @@ func (a *upApp) source() *publisher.Source {
 type upView struct {
 	app  *cli.App
 	apps []*upApp
+	// token is nil where none was given.
+	token *publisher.GitCredential
 
 	mu sync.Mutex // one line at a time
 	// stages are the last ones of each app's build.
@@ -56,13 +58,22 @@ func newUpView(app *cli.App, items []slug.Item) *upView {
 }
 
 func (u *upView) plan(ctx context.Context, a *upApp) error {
-	f, err := fetch(ctx, a.item.Slug, "", a.item.Path)
+	token := u.tokenFor(a.item.Slug)
+	f, err := fetch(ctx, a.item.Slug, "", a.item.Path, token)
 	if err != nil {
-		return err
+		return withTokenHint(err, a.item.Slug, token)
 	}
 	a.from = f.origin
 	a.planned, err = detect.Detect(f.tree, detect.Options{})
 	return errors.Join(err, f.close())
+}
+
+// tokenFor is nil for a repository of a disk.
+func (u *upView) tokenFor(s slug.Slug) *publisher.GitCredential {
+	if s.Host == slug.File {
+		return nil
+	}
+	return u.token
 }
 
 // upFields is one app in --json.
