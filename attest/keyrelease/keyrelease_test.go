@@ -236,3 +236,43 @@ func TestErrorsAreClassed(t *testing.T) {
 		t.Errorf("reason %s", keyrelease.ErrUnsealable.Reason)
 	}
 }
+
+// TestPurposes: what is sealed for a build opens for a build alone.
+func TestPurposes(t *testing.T) {
+	k := newKey(t, 0)
+	enc, ciphertext, err := keyrelease.SealBuild(k.PublicKey(), digest, request, plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := k.OpenBuild(enc, ciphertext, digest, request); err != nil || !bytes.Equal(got, plain) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	otherDigest, otherRequest := digest, request
+	otherDigest[0] ^= 1
+	otherRequest[15] ^= 1
+	for name, open := range map[string]func() ([]byte, error){
+		"as an order":         func() ([]byte, error) { b, _, err := k.Open(enc, ciphertext, digest, request); return b, err },
+		"another key":         func() ([]byte, error) { return newKey(t, 1).OpenBuild(enc, ciphertext, digest, request) },
+		"another attestation": func() ([]byte, error) { return k.OpenBuild(enc, ciphertext, otherDigest, request) },
+		"another request":     func() ([]byte, error) { return k.OpenBuild(enc, ciphertext, digest, otherRequest) },
+		"no enc":              func() ([]byte, error) { return k.OpenBuild(nil, ciphertext, digest, request) },
+		"no ciphertext":       func() ([]byte, error) { return k.OpenBuild(enc, nil, digest, request) },
+		"an order": func() ([]byte, error) {
+			enc, ciphertext, _, err := keyrelease.Seal(k.PublicKey(), digest, request, plain)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return k.OpenBuild(enc, ciphertext, digest, request)
+		},
+	} {
+		if got, err := open(); err != keyrelease.ErrUnsealable || got != nil {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+	if _, err := k.OpenBuild(enc, make([]byte, keyrelease.MaxCiphertext+1), digest, request); err != keyrelease.ErrTooLarge {
+		t.Errorf("too large: %v", err)
+	}
+	if _, _, err := keyrelease.SealBuild(make([]byte, 32), digest, request, plain); err != keyrelease.ErrPublicKey {
+		t.Errorf("a zero key: %v", err)
+	}
+}

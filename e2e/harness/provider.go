@@ -83,7 +83,7 @@ func (p *Provider) TryStart() error {
 		args = append(args, "--listen", addr, "--ingress", p.Info.Ingress)
 		args = dropFirst(dropFirst(args, "--listen"), "--ingress")
 	}
-	p.cmd = exec.Command(p.w.providerBin, args...)
+	p.cmd = p.w.command(p.w.providerBin, args...)
 	p.cmd.Env = env(p.w.Path("home"))
 	p.cmd.Stderr = &p.log
 	p.ended = make(chan error, 1)

@@ -57,7 +57,7 @@ func (r Result) Object(t *testing.T) map[string]any {
 
 // Cmd prepares a command without starting it.
 func (p *Publisher) Cmd(args ...string) *exec.Cmd {
-	cmd := exec.Command(p.w.publisherBin, append([]string{"--home", p.Home, "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"}, args...)...)
+	cmd := p.w.command(p.w.publisherBin, append([]string{"--home", p.Home, "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"}, args...)...)
 	cmd.Env = env(p.w.Path("home"))
 	cmd.Dir = p.w.Dir
 	return cmd

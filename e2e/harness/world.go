@@ -16,6 +16,8 @@ type World struct {
 	Dir string
 	// providerBin and publisherBin are the programs.
 	providerBin, publisherBin string
+	// trusted is a file of certificates; see [World.Trust].
+	trusted string
 }
 
 var build = sync.OnceValues(func() (string, error) {

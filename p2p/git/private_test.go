@@ -3,6 +3,8 @@ package git_test
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -80,7 +82,7 @@ func TestPrivate(t *testing.T) {
 }
 
 // TestCredentialStays: neither the archive's nor git's redirect takes it along,
-// and it is not in arguments or environments of processes.
+// and it is not in arguments or environments of processes, nor on the disk.
 func TestCredentialStays(t *testing.T) {
 	s := gittest.New(t)
 	r := s.Repo("acme/app")
@@ -95,11 +97,25 @@ func TestCredentialStays(t *testing.T) {
 		http.NotFound(w, r)
 	}))
 	defer other.Close()
-	asked := 0
+	asked, scratch, files := 0, "", 0
 	s.Before(func(kind string, w http.ResponseWriter, req *http.Request) bool {
 		mu.Lock()
 		asked++
 		mu.Unlock()
+		err := filepath.WalkDir(scratch, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return nil // it has gone meanwhile
+			}
+			b, err := os.ReadFile(path)
+			files++
+			if bytes.Contains(b, []byte(canary)) || bytes.Contains(b, []byte(base64.StdEncoding.EncodeToString([]byte("x-access-token:"+canary)))) {
+				t.Errorf("%s has the credential", path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
 		all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 		for _, p := range all {
 			for _, file := range []string{p, filepath.Join(filepath.Dir(p), "environ")} {
@@ -113,10 +129,10 @@ func TestCredentialStays(t *testing.T) {
 		}
 		return kind == gittest.Tarball
 	})
-	f := newFetcher(t, s, func(c *git.Config) { c.HTTP = other.Client().Transport })
+	f := newFetcher(t, s, func(c *git.Config) { c.HTTP, scratch = other.Client().Transport, c.Dir })
 	out, _, err := fetch(t, f, git.Want{Slug: r.Slug(""), Credential: &git.Credential{Password: canary}})
-	if err != nil || out.Method != git.MethodClone || asked == 0 {
-		t.Fatalf("%+v, %v", out, err)
+	if err != nil || out.Method != git.MethodClone || asked == 0 || files == 0 {
+		t.Fatalf("%+v, %v, %d files", out, err, files)
 	}
 	if len(leaked) != 1 || leaked[0] != "" {
 		t.Errorf("the other host got %q", leaked)
@@ -130,5 +146,32 @@ func TestCredentialStays(t *testing.T) {
 	}
 	if len(leaked) != 1 {
 		t.Errorf("the other host was asked by git: %q", leaked)
+	}
+}
+
+// TestCredentialIsHidden from whoever prints a want.
+func TestCredentialIsHidden(t *testing.T) {
+	c := git.Credential{Username: "user", Password: canary}
+	for _, text := range []string{fmt.Sprintf("%v", c), fmt.Sprintf("%+v", &c), fmt.Sprintf("%#v", c), fmt.Sprintf("%s", []any{c})} {
+		if strings.Contains(text, canary) {
+			t.Errorf("it prints %s", text)
+		}
+	}
+}
+
+// TestPrivateOverHTTPS: a certificate that the machine does not trust ends it before
+// the credential is sent.
+func TestPrivateOverHTTPS(t *testing.T) {
+	s, certificate := gittest.NewTLS(t)
+	r := s.Repo("acme/app")
+	r.Commit("main", map[string]string{"f": "1"})
+	r.Private("", canary)
+	if !strings.HasPrefix(s.URL(), "https://") || !bytes.Contains(certificate, []byte("BEGIN CERTIFICATE")) {
+		t.Fatalf("%s, %s", s.URL(), certificate)
+	}
+	_, err := newFetcher(t, s).Resolve(t.Context(), git.Want{Slug: r.Slug(""), Credential: &git.Credential{Password: canary}})
+	wantReason(t, err, status.Unavailable, git.ReasonUnavailable)
+	if n := s.Count(gittest.Refs) + s.Count(gittest.Pack); n > 0 {
+		t.Errorf("the host was asked %d times", n)
 	}
 }

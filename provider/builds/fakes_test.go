@@ -107,6 +107,8 @@ type world struct {
 	kept  map[string]string
 	runs  string
 	about []ipdr.Referrer
+	// with are the credentials that commits were fetched with.
+	with []*git.Credential
 }
 
 func newWorld(t *testing.T) *world {
@@ -151,6 +153,9 @@ func (w *world) Bring(ctx context.Context, want git.Want, check func(git.Resolve
 	c := commit.Commit{ID: strings.Repeat("ab", 20), Tree: strings.Repeat("cd", 20)}
 	c.Author.Name, c.Author.Email = "Ann", "ann@example.org"
 	r := git.Resolved{Repository: "https://example.org/r", Ref: want.Slug.Ref, Branch: "refs/heads/main", Raw: []byte("tree"), Commit: c}
+	w.mu.Lock()
+	w.with = append(w.with, want.Credential)
+	w.mu.Unlock()
 	if err := w.step(ctx, "resolve"); err != nil {
 		return nil, git.Resolved{}, git.Fetched{}, err
 	}

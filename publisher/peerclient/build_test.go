@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 
 	"apocryph/manifest"
 	"apocryph/proto/podpb"
@@ -28,7 +29,7 @@ func TestBuildImage(t *testing.T) {
 			Runtime: "static", Argv: []string{"/app"}, Evidence: []string{"why"}, Warnings: many, HeldUntil: 5,
 		}}))
 	var heardOf []publisher.BuildProgress
-	req := publisher.BuildRequest{RequestID: [16]byte{1}, ClaimsDigest: [32]byte{2}, Source: "gh:o/r#x", Branch: "b", Path: "p", Runtime: "static", Entry: "e", Port: 80}
+	req := publisher.BuildRequest{RequestID: [16]byte{1}, ClaimsDigest: [32]byte{2}, Source: "gh:o/r#x", Branch: "b", Path: "p", Runtime: "static", Entry: "e", Port: 80, Enc: []byte("enc"), Ciphertext: []byte("sealed")}
 	got, err := c.BuildImage(t.Context(), at, req, func(p publisher.BuildProgress) { heardOf = append(heardOf, p) })
 	if err != nil {
 		t.Fatal(err)
@@ -44,8 +45,24 @@ func TestBuildImage(t *testing.T) {
 		t.Error(diff)
 	}
 	w := heard.GetBuild()
-	if len(w.GetRequestId()) != 16 || len(w.GetClaimsDigest()) != 32 || w.GetSource() != "gh:o/r#x" || w.GetBranch() != "b" || w.GetPath() != "p" || w.GetRuntime() != "static" || w.GetEntry() != "e" || w.GetPort() != 80 {
+	if len(w.GetRequestId()) != 16 || len(w.GetClaimsDigest()) != 32 || w.GetSource() != "gh:o/r#x" || w.GetBranch() != "b" || w.GetPath() != "p" || w.GetRuntime() != "static" || w.GetEntry() != "e" || w.GetPort() != 80 || string(w.GetEnc()) != "enc" || string(w.GetCiphertext()) != "sealed" {
 		t.Errorf("it asked for %v", w)
+	}
+}
+
+func TestEncodeBuildSecret(t *testing.T) {
+	b, err := new(Client).EncodeBuildSecret(publisher.BuildSecret{
+		GitCredential: publisher.GitCredential{Username: "u", Token: "t"}, Repository: "https://github.com/o/r", PublisherPeer: []byte("peer"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var w podpb.SealedBuild
+	if err := proto.Unmarshal(b, &w); err != nil {
+		t.Fatal(err)
+	}
+	if w.GetRepository() != "https://github.com/o/r" || w.GetUsername() != "u" || string(w.GetToken()) != "t" || string(w.GetPublisherPeer()) != "peer" {
+		t.Errorf("it wrote %v", &w)
 	}
 }
 

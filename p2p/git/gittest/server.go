@@ -3,6 +3,7 @@ package gittest
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/cgi"
@@ -44,6 +45,23 @@ type Server struct {
 // New starts a server that ends with the test.
 func New(t testing.TB) *Server {
 	t.Helper()
+	s := prepare(t)
+	s.http = httptest.NewServer(s)
+	t.Cleanup(s.http.Close)
+	return s
+}
+
+// NewTLS is [New] with https, and returns the certificate to trust, in PEM.
+func NewTLS(t testing.TB) (*Server, []byte) {
+	t.Helper()
+	s := prepare(t)
+	s.http = httptest.NewTLSServer(s)
+	t.Cleanup(s.http.Close)
+	return s, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.http.Certificate().Raw})
+}
+
+func prepare(t testing.TB) *Server {
+	t.Helper()
 	program, err := exec.LookPath("git")
 	if err != nil {
 		t.Fatalf("these tests need git: %v", err)
@@ -52,8 +70,6 @@ func New(t testing.TB) *Server {
 	if err := os.WriteFile(filepath.Join(s.root, "gitconfig"), []byte("[safe]\n\tdirectory = *\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.http = httptest.NewServer(s)
-	t.Cleanup(s.http.Close)
 	return s
 }
 
