@@ -166,8 +166,8 @@ func TestPrivateFromGit(t *testing.T) {
 	spy := newSpies(t)
 	inside := filepath.Join("/proc", fmt.Sprint(p.PID()), "root", p.Dir)
 	authorised := 0
-	host.Before(func(_ string, _ http.ResponseWriter, req *http.Request) bool {
-		if _, password, _ := req.BasicAuth(); password != gitToken {
+	host.Before(func(kind string, _ http.ResponseWriter, req *http.Request) bool {
+		if _, password, _ := req.BasicAuth(); password != gitToken || kind != gittest.Pack {
 			return false
 		}
 		spy.mu.Lock()
@@ -220,4 +220,45 @@ func TestPrivateFromGit(t *testing.T) {
 	for _, app := range []string{"one", "two", "three"} {
 		pub.Must("delete", app)
 	}
+}
+
+// TestPrivateAfterAKill: a provider that is killed while it fetches leaves no token. Its
+// build ends with that for a reason, and the next deploy goes through.
+func TestPrivateAfterAKill(t *testing.T) {
+	w := harness.New(t)
+	host, _, name := privateHost(t, w)
+	p := w.Provider("provider", "--storage-size", "1Gi", "--git-allow-host", name)
+	pub := w.Publisher("publisher")
+	pol := pub.Policy(p)
+	killed := make(chan struct{})
+	var once sync.Once
+	host.Before(func(kind string, _ http.ResponseWriter, req *http.Request) bool {
+		if _, password, _ := req.BasicAuth(); password == gitToken && kind == gittest.Pack {
+			once.Do(func() {
+				p.Kill()
+				close(killed)
+			})
+		}
+		return false
+	})
+	deploy := []string{
+		"deploy", "--git", "git+https://" + name + "/acme/secret.git", "--provider", p.Addr(), "--policy", pol,
+		"--git-token-file", w.Write("token", gitToken), "--name", "kept",
+	}
+	first := pub.Fails(17, []string{"try again"}, deploy...)
+	<-killed
+	spy := newSpies(t)
+	spy.below(p.Dir)
+	p.Start()
+	var builds struct{ Data []struct{ Status, Code, Error, Hint string } }
+	harness.JSON(t, harness.Socket(p.Info.APISocket), "GET", "/api/v1/builds", &builds)
+	if len(builds.Data) != 1 || builds.Data[0].Status != "failed" || builds.Data[0].Code != "build.credential_lost" || !strings.Contains(builds.Data[0].Hint, "deploy again") {
+		t.Errorf("the builds are %+v", builds.Data)
+	}
+	second := pub.Must(deploy...)
+	answers(t, p, second.Last(), "from a private repository")
+	spy.below(filepath.Join("/proc", fmt.Sprint(p.PID()), "root", p.Dir))
+	spy.look("the provider's log", []byte(p.Log()))
+	spy.look("what deploy says", []byte(first.Stdout+first.Stderr+second.Stdout+second.Stderr))
+	pub.Must("delete", "kept")
 }
