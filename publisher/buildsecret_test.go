@@ -50,6 +50,22 @@ func TestBuildOfAPrivateRepository(t *testing.T) {
 	}
 }
 
+// TestPolicyIsNotedBeforeTheToken: an older policy is refused from when something secret
+// was sent under this one, whatever becomes of the build.
+func TestPolicyIsNotedBeforeTheToken(t *testing.T) {
+	for _, c := range []*publisher.GitCredential{nil, {Token: tokenCanary}} {
+		w, b, req := gitWorld(t)
+		used := policies{}
+		w.Policies, req.Policy.Name, req.Policy.Version, req.Source.Credential = used, "strict", 3, c
+		b.errs = []error{status.New(status.InvalidArgument, "git.ref_not_found", "no")}
+		_, err := w.service().Deploy(t.Context(), req)
+		refused(t, err, status.InvalidArgument, "git.ref_not_found")
+		if (len(used) > 0) != (c != nil) {
+			t.Errorf("with %v: noted %v", c, used)
+		}
+	}
+}
+
 func TestPublicRepositoryHasNoSecret(t *testing.T) {
 	w, b, req := gitWorld(t)
 	_, err := w.service().Deploy(t.Context(), req)

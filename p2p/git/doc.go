@@ -21,7 +21,7 @@
 // below limits of file size, memory, processor and time, as an unprivileged user
 // where this process is root (for file:// as the owner of the repository), in a
 // directory that it gets as an open file, since those above it are closed to it.
-// The credential is in a file of mode 0600 there, and with one no redirect is
+// The credential is in a file in memory, and with one no redirect is
 // followed. What git writes is classified and never shown, as a server may send
 // back what it was sent.
 package git

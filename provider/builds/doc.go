@@ -16,7 +16,8 @@
 // once more, and fails with the reason when the process ends a second time below
 // it: what kills a process may be the build itself. What an attempt left (an
 // artifact's record, the pins of an image) has the build's id, and is removed
-// before the next.
+// before the next. A credential that was lent for one build is in no record: where it
+// is still needed after a restart, the build fails and says so.
 //
 // # What comes out
 //
