@@ -1,6 +1,10 @@
 package provenance
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Build is what a statement says of one build: which commit became which image,
 // by whom, and of what else.
@@ -55,4 +59,14 @@ type Material struct {
 	Name, URI string
 	// Digest by algorithm, hex: "sha256" or "gitCommit".
 	Digest map[string]string
+}
+
+// packageTypes are the types of package URLs (ECMA-427) of what lock files name.
+// "oci" and "docker" are images, and not among them.
+var packageTypes = []string{"pkg:npm/", "pkg:pypi/", "pkg:golang/"}
+
+// isPackage tells a package, which the source names by its hash, from a base image or
+// a toolchain. What is not known is a base: policies judge those.
+func (m Material) isPackage() bool {
+	return slices.ContainsFunc(packageTypes, func(t string) bool { return strings.HasPrefix(m.URI, t) })
 }

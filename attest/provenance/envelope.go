@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"strings"
 
 	"apocryph/attest"
 	"apocryph/attest/dsse"
@@ -78,7 +77,7 @@ func (b Build) Facts(payload []byte) attest.BuildFacts {
 		f.Repository, f.Branch, f.Path, f.Commit, f.Tree = s.Repository, s.Branch, s.Path, s.Commit, s.Tree
 	}
 	for _, m := range b.Materials {
-		if strings.HasPrefix(m.URI, "pkg:") {
+		if m.isPackage() {
 			continue
 		}
 		base := attest.BuildBase{Name: m.Name, URI: m.URI}

@@ -64,12 +64,22 @@ func TestEveryByte(t *testing.T) {
 
 func TestFacts(t *testing.T) {
 	b := sample()
-	b.Materials = append(b.Materials, Material{"go", "oci:go", map[string]string{"sha512": hexOf("a") + hexOf("b")}})
+	b.Materials = append(b.Materials, Material{"go", "oci:go", map[string]string{"sha512": hexOf("a") + hexOf("b")}},
+		Material{"a", "pkg:npm/%40a/b@1?download_url=https://registry.invalid/b.tgz", map[string]string{"sha512": hexOf("a") + hexOf("b")}},
+		Material{"b", "pkg:pypi/b@1", map[string]string{"sha256": hexOf("b")}}, Material{"c", "pkg:golang/example.org/c@v1", map[string]string{"goModuleH1": hexOf("c")}},
+		Material{"from", "pkg:oci/debian", map[string]string{"sha256": hexOf("d")}}, Material{"from2", "pkg:docker/debian@12", map[string]string{"sha256": hexOf("e")}},
+		Material{"tarball", "https://registry.invalid/b.tgz", map[string]string{"sha256": hexOf("f")}})
 	payload := encoded(t, b)
 	want := attest.BuildFacts{
 		ImageID: digest("config"), Statement: Digest(payload).String(), Repository: "https://github.com/o/r", Branch: "refs/heads/main", Path: "site",
 		Commit: gitSays, Tree: tree, Runtime: "static",
-		Bases: []attest.BuildBase{{Name: "base", URI: "oci:static@sha256:00", SHA256: digest("base")}, {Name: "go", URI: "oci:go"}},
+		Bases: []attest.BuildBase{
+			{Name: "base", URI: "oci:static@sha256:00", SHA256: digest("base")},
+			{Name: "go", URI: "oci:go"},
+			{Name: "from", URI: "pkg:oci/debian", SHA256: digest("d")},
+			{Name: "from2", URI: "pkg:docker/debian@12", SHA256: digest("e")},
+			{Name: "tarball", URI: "https://registry.invalid/b.tgz", SHA256: digest("f")},
+		},
 	}
 	if diff := cmp.Diff(want, b.Facts(payload)); diff != "" {
 		t.Error(diff)

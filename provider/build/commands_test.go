@@ -67,7 +67,7 @@ func TestModules(t *testing.T) {
 	res.module(replaced)
 	res.module(replaced)
 	res.module(&debug.Module{Path: "example.org/local", Version: "(devel)", Sum: "h1:!"})
-	if len(res.Packages) != 3 || res.Packages[0].Name != "stdlib" || res.Packages[1].PURL != "pkg:golang/example.org/y@v1.2.3" {
+	if len(res.Packages) != 3 || res.Packages[2].PURL != "pkg:golang/example.org/local@%28devel%29" || res.Packages[0].Name != "stdlib" || res.Packages[1].PURL != "pkg:golang/example.org/y@v1.2.3" {
 		t.Errorf("got %v", res.Packages)
 	}
 	if len(res.Materials) != 1 || res.Materials[0].Digest["goModuleH1"] != strings.Repeat("0", 64) {

@@ -5,7 +5,6 @@ import (
 	"debug/buildinfo"
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"path/filepath"
 	"runtime/debug"
@@ -85,10 +84,14 @@ func (r *Result) modules(f io.ReaderAt) (err error) {
 		return damaged
 	}
 	r.because("compiled by %.40s", info.GoVersion)
-	r.Packages = append(r.Packages, Package{Name: "stdlib", Version: strings.TrimPrefix(info.GoVersion, "go"), PURL: "pkg:golang/stdlib@" + strings.TrimPrefix(info.GoVersion, "go")})
+	r.Packages = append(r.Packages, Package{Name: "stdlib", Version: strings.TrimPrefix(info.GoVersion, "go"), PURL: purl("golang", "stdlib", strings.TrimPrefix(info.GoVersion, "go"), "")})
 	for _, m := range info.Deps[:min(len(info.Deps), maxOutput)] {
-		if m.Replace != nil {
+		switch {
+		case m.Replace != nil && m.Replace.Version != "":
 			m = m.Replace
+		case m.Replace != nil:
+			// A directory of the tree, which the source names.
+			m = &debug.Module{Path: m.Path}
 		}
 		r.module(m)
 	}
@@ -96,8 +99,8 @@ func (r *Result) modules(f io.ReaderAt) (err error) {
 }
 
 func (r *Result) module(m *debug.Module) {
-	purl := fmt.Sprintf("pkg:golang/%s@%s", m.Path, m.Version)
-	p := Package{Name: m.Path, Version: m.Version, PURL: purl}
+	name := purl("golang", m.Path, m.Version, "")
+	p := Package{Name: m.Path, Version: m.Version, PURL: name}
 	if slices.Contains(r.Packages, p) {
 		return
 	}
@@ -105,6 +108,6 @@ func (r *Result) module(m *debug.Module) {
 	// "h1:" is SHA-256 over the hashes of the module's files (golang.org/x/mod/sumdb/dirhash).
 	sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(m.Sum, "h1:"))
 	if err == nil && len(sum) == 32 {
-		r.Materials = append(r.Materials, Material{Name: m.Path + "@" + m.Version, URI: purl, Digest: map[string]string{"goModuleH1": hex.EncodeToString(sum)}})
+		r.Materials = append(r.Materials, Material{Name: m.Path + "@" + m.Version, URI: name, Digest: map[string]string{"goModuleH1": hex.EncodeToString(sum)}})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -68,7 +69,10 @@ func (b *Builder) nodeDeps(ctx context.Context, req Request, res *Result, base B
 	if info, err := fs.Stat(req.FS, modulesDir); err == nil && info.IsDir() {
 		res.because("dependencies: the tree has %s", modulesDir)
 		for _, p := range packages {
-			res.npm(p, exists(req.FS, p.path))
+			// The files are the tree's own. Nobody compared them with the hash.
+			if exists(req.FS, p.path) {
+				res.holds(p)
+			}
 		}
 		return nil, nil
 	}
@@ -153,7 +157,7 @@ func (b *Builder) npm(ctx context.Context, req Request, res *Result, base Base, 
 		if err := p.unpack(out, files[p.integrity.text], s); err != nil {
 			return nil, err
 		}
-		res.npm(p, true)
+		res.npm(p)
 	}
 	for _, p := range packages {
 		if err := p.link(s); err != nil {
@@ -164,21 +168,20 @@ func (b *Builder) npm(ctx context.Context, req Request, res *Result, base Base, 
 	return &l, err
 }
 
-// npm notes a package, and what it was made of.
-func (r *Result) npm(p npmPackage, there bool) {
-	if !there {
-		return
+// npm notes a package, and the archive that it came in. A lock file may name two
+// archives for one name and version.
+func (r *Result) npm(p npmPackage) {
+	r.holds(p)
+	m := Material{Name: p.name + "@" + p.version, URI: purl("npm", p.name, p.version, p.resolved), Digest: p.integrity.digest()}
+	if !slices.ContainsFunc(r.Materials, func(have Material) bool { return have.URI == m.URI && maps.Equal(have.Digest, m.Digest) }) {
+		r.Materials = append(r.Materials, m)
 	}
-	name := p.purl()
-	for _, have := range r.Packages {
-		if have.PURL == name {
-			return
-		}
+}
+
+// holds notes a package.
+func (r *Result) holds(p npmPackage) {
+	name := purl("npm", p.name, p.version, "")
+	if !slices.ContainsFunc(r.Packages, func(have Package) bool { return have.PURL == name }) {
+		r.Packages = append(r.Packages, Package{Name: p.name, Version: p.version, PURL: name, License: p.license})
 	}
-	r.Packages = append(r.Packages, Package{Name: p.name, Version: p.version, PURL: name, License: p.license})
-	uri := p.resolved
-	if uri == "" {
-		uri = name
-	}
-	r.Materials = append(r.Materials, Material{Name: p.name + "@" + p.version, URI: uri, Digest: p.integrity.digest()})
 }

@@ -35,6 +35,7 @@ func TestLockRefusals(t *testing.T) {
 		"no URL":          {lockOf("node_modules/a", sum), nil, "build.lock", "no registry of its own"},
 		"file":            {lockOf("node_modules/a", sum+`,"resolved":"file:../a"`), nil, "build.lock", "resolved"},
 		"password":        {lockOf("node_modules/a", sum+`,"resolved":"https://a:b@registry.invalid/a"`), nil, "build.lock", "resolved"},
+		"long URL":        {lockOf("node_modules/a", sum+`,"resolved":"https://registry.invalid/`+strings.Repeat("%", 800)+`"`), nil, "build.lock", "resolved"},
 		"git":             {lockOf("node_modules/a", sum+`,"resolved":"git+ssh://git@example.org/a.git#0"`), nil, "build.lock", "resolved"},
 		"workspace":       {lockOf("node_modules/a", `,"link":true,"resolved":"packages/a"`), nil, "build.lock", "a link"},
 		"above":           {lockOf("node_modules/../../etc", from+sum), nil, "build.lock", "below node_modules"},

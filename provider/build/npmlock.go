@@ -21,6 +21,8 @@ const (
 	// maxLock bounds a lock file in bytes, maxLocked its packages: each is a download.
 	maxLock   = 32 << 20
 	maxLocked = 8192
+	// maxURI bounds a package URL in bytes: statements about builds take no longer text.
+	maxURI = 2 << 10
 )
 
 // npmPackage is a package of a lock file that a production image needs.
@@ -42,10 +44,6 @@ var (
 // not say where packages are.
 func (p npmPackage) inRegistry() string {
 	return p.name + "/-/" + path.Base(p.name) + "-" + p.version + ".tgz"
-}
-
-func (p npmPackage) purl() string {
-	return "pkg:npm/" + strings.ReplaceAll(p.name, "@", "%40") + "@" + p.version
 }
 
 // integrity is a hash of a package's archive (W3C Subresource Integrity).
@@ -166,8 +164,8 @@ func (l lockedFile) read(at string) (npmPackage, *status.Fault) {
 		return fault(fmt.Sprintf("%.80q in version %.80q", name, l.Version), "a name and a version")
 	}
 	u, err := url.Parse(l.Resolved)
-	if l.Resolved != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || len(l.Resolved) > maxArg) {
-		return fault(fmt.Sprintf("resolved %.80q", l.Resolved), "an HTTP URL without a password")
+	if l.Resolved != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || len(purl("npm", name, l.Version, l.Resolved)) > maxURI) {
+		return fault(fmt.Sprintf("resolved %.80q", l.Resolved), "an HTTP URL without a password, of at most 2 KiB with name and version")
 	}
 	p := npmPackage{path: at, name: name, version: l.Version, resolved: l.Resolved, integrity: sum, bin: l.Bin}
 	if text, ok := l.License.(string); ok && len(text) < 200 {

@@ -211,7 +211,7 @@ func wheelLayer(ctx context.Context, res *Result, files []wheelFile, want []requ
 		}
 		res.pypi(w.name.dist, w.name.version, w.sha256, w.license)
 		res.Materials = append(res.Materials, Material{
-			Name: w.file, URI: "pkg:pypi/" + w.name.dist + "@" + w.name.version, Digest: map[string]string{"sha256": w.sha256},
+			Name: w.file, URI: purl("pypi", w.name.dist, w.name.version, ""), Digest: map[string]string{"sha256": w.sha256},
 		})
 	}
 	l, err := s.layer(res, "deps", depsDir)
@@ -219,7 +219,7 @@ func wheelLayer(ctx context.Context, res *Result, files []wheelFile, want []requ
 }
 
 func (r *Result) pypi(name, version, sum, license string) {
-	p := Package{Name: name, Version: version, PURL: "pkg:pypi/" + name + "@" + version, SHA256: sum, License: license}
+	p := Package{Name: name, Version: version, PURL: purl("pypi", name, version, ""), SHA256: sum, License: license}
 	if !slices.Contains(r.Packages, p) {
 		r.Packages = append(r.Packages, p)
 	}
