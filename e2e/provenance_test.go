@@ -135,6 +135,17 @@ func TestProvenance(t *testing.T) {
 		t.Errorf("got %v", build)
 	}
 
+	// What the build has names the same documents that the API serves.
+	made := object(t, d.sh(`curl -f $API/api/v1/builds/`+build["build_id"].(string)))
+	for _, field := range []string{"image_cid", "provenance_cid", "sbom_cid"} {
+		if text := fmt.Sprint(made[field]); !strings.HasPrefix(text, "baf") {
+			t.Errorf("%s is %s", field, text)
+		}
+	}
+	if made["provenance_digest"] != build["provenance_digest"] || made["sbom_digest"] != build["sbom_digest"] {
+		t.Errorf("the build is %v, verify says %v", made, build)
+	}
+
 	// Whoever expects something else is told what is there.
 	for name, tt := range map[string]struct {
 		policy string

@@ -25,7 +25,7 @@ type Image struct {
 	// Tag is a name besides "latest"; may be empty.
 	Tag    string
 	Layers []manifest.Blob
-	// Referrers are documents about the image, in this order.
+	// Referrers are documents about the image, in this order; their CIDs are set.
 	Referrers []Referrer
 	// Report is told how many bytes of all layers have been read; may be nil. What
 	// the store knows already is not read.

@@ -40,6 +40,9 @@ type Referrer struct {
 	Data []byte
 	// Annotations may be nil.
 	Annotations map[string]string
+	// CID is the document's own on IPFS, CIDv1 in base32: it can be had without the
+	// image. [Build] and [Referrers] set it.
+	CID string
 }
 
 // artifact is the manifest of an artifact (OCI image specification 1.1).
@@ -92,11 +95,12 @@ func attach(ctx context.Context, s *content.Store, subject Descriptor, list []Re
 	}
 	a.blobs[empty.Digest] = empty
 	all := referrers{SchemaVersion: 2, MediaType: ociIndex}
-	for _, r := range list {
+	for i, r := range list {
 		data, err := s.AddBytes(ctx, r.Data)
 		if err != nil {
 			return nil, err
 		}
+		list[i].CID = data.CID.String()
 		a.blobs[data.Digest] = data
 		b, err := json.Marshal(artifact{
 			SchemaVersion: 2, MediaType: ociManifest, ArtifactType: r.Type, Config: Descriptor{MediaType: emptyType, Digest: empty.Digest, Size: empty.Size},
@@ -214,5 +218,9 @@ func oneReferrer(ctx context.Context, s *content.Store, from content.Origin, t *
 		return Referrer{}, status.New(status.Untrusted, "image.referrers", "an artifact of type %.80q is about %.80q, want one document about %s", a.ArtifactType, a.Subject.Digest, subject)
 	}
 	data, err := part(a.Layers[0], "artifact's document", maxReferrer)
-	return Referrer{Type: a.ArtifactType, Data: data, Annotations: a.Annotations}, err
+	if err != nil {
+		return Referrer{}, err
+	}
+	n, err := t.blob(a.Layers[0].Digest)
+	return Referrer{Type: a.ArtifactType, Data: data, Annotations: a.Annotations, CID: n.CID.String()}, err
 }

@@ -44,13 +44,21 @@ type Build struct {
 	Features []string `json:"features,omitempty"`
 	Source   Source   `json:"source"`
 	ImageID  string   `json:"image_id,omitempty"`
-	// Provenance and SBOM are digests, "sha256:HEX".
-	Provenance string     `json:"provenance_digest,omitempty"`
-	SBOM       string     `json:"sbom_digest,omitempty"`
-	CreatedBy  string     `json:"created_by"`
-	Created    time.Time  `json:"created_at"`
-	Started    *time.Time `json:"started_at,omitempty"`
-	Finished   *time.Time `json:"finished_at,omitempty"`
+	// Sealed is the digest of the encrypted image's manifest, of which bill and
+	// statement are referrers; ImageCID is the root of its directory on IPFS.
+	Sealed   string `json:"encrypted_digest,omitempty"`
+	ImageCID string `json:"image_cid,omitempty"`
+	// Provenance and SBOM are digests, "sha256:HEX": of the statement, and of the bill.
+	Provenance string `json:"provenance_digest,omitempty"`
+	SBOM       string `json:"sbom_digest,omitempty"`
+	// ProvenanceCID and SBOMCID are where they are on IPFS by themselves: the envelope as it
+	// was signed when the build ended, and the bill.
+	ProvenanceCID string     `json:"provenance_cid,omitempty"`
+	SBOMCID       string     `json:"sbom_cid,omitempty"`
+	CreatedBy     string     `json:"created_by"`
+	Created       time.Time  `json:"created_at"`
+	Started       *time.Time `json:"started_at,omitempty"`
+	Finished      *time.Time `json:"finished_at,omitempty"`
 }
 
 // Source is where a build's files came from. A caller's word is in ClaimedCommit alone.
@@ -84,4 +92,7 @@ type Image struct {
 	// keys live for one start of the provider.
 	Build      string `json:"build"`
 	Provenance []byte `json:"provenance"`
+	// ProvenanceCID and SBOMCID are those of a [Build].
+	ProvenanceCID string `json:"provenance_cid,omitempty"`
+	SBOMCID       string `json:"sbom_cid,omitempty"`
 }

@@ -68,6 +68,9 @@ func TestUpload(t *testing.T) {
 		said.Parameters["features[0]"] != "full" || said.Parameters["args[0]"] != "-v" || said.ImageID != b.ImageID || said.SBOM != b.SBOM || said.Finished.Before(said.Started) {
 		t.Errorf("got %+v", said)
 	}
+	if b.ImageCID != "bafy" || b.Sealed != digestOf("sealed") || b.SBOMCID != "bafy"+b.SBOM || b.ProvenanceCID != "bafy"+digestOf(string(w.about[1].Data)) {
+		t.Errorf("got %+v", b)
+	}
 	// Both travel with the image, and are of the namespace that its pods are of.
 	if w.kept["ns:team "+b.ImageID] != b.ID+" bafy" || len(w.about) != 2 || digestOf(string(w.about[0].Data)) != b.SBOM || !slices.Equal(opened(t, w.about[1].Data), statement(b.ID)) {
 		t.Errorf("got %v, %v", w.kept, w.about)

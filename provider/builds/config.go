@@ -79,6 +79,7 @@ type Builder interface {
 
 // Importer seals a plain image and keeps it for owner, with documents about it.
 type Importer interface {
+	// ImportReferred sets the CIDs of what is in about.
 	ImportReferred(ctx context.Context, img *oci.Image, owner provider.InstanceID, report func(done, total int64), about []ipdr.Referrer) (manifest.Image, []byte, error)
 }
 

@@ -216,6 +216,9 @@ func (w *world) Build(ctx context.Context, j builds.Job) (builds.Made, error) {
 func (w *world) ImportReferred(ctx context.Context, img *oci.Image, owner provider.InstanceID, _ func(done, total int64), about []ipdr.Referrer) (manifest.Image, []byte, error) {
 	w.mu.Lock()
 	w.pins[owner]++
+	for i, r := range about {
+		about[i].CID = "bafy" + digestOf(string(r.Data))
+	}
 	w.about = about
 	w.mu.Unlock()
 	return manifest.Image{CID: "bafy", ImageID: img.ID(), EncryptedDigest: digestOf("sealed"), KeyID: "k"}, []byte("key"), w.step(ctx, "import")

@@ -60,6 +60,7 @@ func (q *Queue) keepMade(ctx context.Context, j *job, in input, plan detect.Plan
 		if sealed.Provenance != nil {
 			b.Provenance = provenance.Digest(sealed.Provenance).String()
 		}
+		b.Sealed, b.ImageCID, b.ProvenanceCID, b.SBOMCID = sealed.EncryptedDigest, sealed.CID, sealed.ProvenanceCID, sealed.SBOMCID
 		return b.enter(stageDone, said.Finished)
 	})
 }

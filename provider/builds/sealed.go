@@ -55,6 +55,9 @@ func (q *Queue) sealed(ctx context.Context, j *job, said provenance.Build, made 
 		if err != nil {
 			return "", fmt.Errorf("sealing the image: %w", err)
 		}
+		if out.SBOMCID = about[0].CID; len(about) > 1 {
+			out.ProvenanceCID = about[1].CID
+		}
 		return out.CID, nil
 	}
 	if q.cfg.Attestor == nil {

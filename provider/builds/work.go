@@ -206,6 +206,7 @@ func (q *Queue) discard(ctx context.Context, j *job) {
 	}
 	err := q.update(ctx, j, func(b *Build) error {
 		b.ArtifactID, b.ImageID, b.Provenance, b.SBOM = "", "", "", ""
+		b.Sealed, b.ImageCID, b.ProvenanceCID, b.SBOMCID = "", "", "", ""
 		return nil
 	})
 	if err != nil {

@@ -65,7 +65,7 @@ func (i *Importer) Import(ctx context.Context, img *oci.Image, owner provider.In
 }
 
 // ImportReferred is [Importer.Import] with documents about the image, which are
-// kept in the image's directory and change its CID.
+// kept in the image's directory and change its CID. Their own CIDs are set in about.
 func (i *Importer) ImportReferred(ctx context.Context, img *oci.Image, owner provider.InstanceID, report func(done, total int64), about []ipdr.Referrer) (manifest.Image, []byte, error) {
 	if owner == "" {
 		return manifest.Image{}, nil, status.New(status.InvalidArgument, "import.owner", "owner: got nothing, want who needs the image")
