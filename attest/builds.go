@@ -19,6 +19,8 @@ type BuildFacts struct {
 	Signer *BuildSigner
 	// Runtime is what ran the build, such as "static".
 	Runtime string
+	// Logged is set where the measured log of this boot was shown, and has the build.
+	Logged bool
 	// Bases are all that went into the image besides the source and packages: base
 	// images and toolchains.
 	Bases []BuildBase

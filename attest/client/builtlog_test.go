@@ -90,6 +90,53 @@ func TestLogged(t *testing.T) {
 	}
 }
 
+// TestLoggedDemanded: where the policy wants the build in the log, a document without
+// one is refused, and a receipt, which has none.
+func TestLoggedDemanded(t *testing.T) {
+	p := newProvider(t)
+	envelope := p.builds(t, buildOf(p), p.key)
+	logged := fromMain
+	logged.Logged = true
+	v := demanding(t, p, logged)
+	r, err := v.Verify(t.Context(), p.url())
+	denied(t, r, err, "ATT-124", "")
+	p.logs(t, doneOf(t, buildOf(p)), nil)
+	r, err = v.Verify(t.Context(), p.url())
+	check(t, err)
+	k, ok := client.KeyOf(r.Result, r.Verdict, v.Policy, r.At)
+	if !ok {
+		t.Fatal("no key")
+	}
+	for name, tt := range map[string]struct {
+		spoil func(*attest.Endpoint)
+		code  string
+	}{
+		"as it is":   {func(*attest.Endpoint) {}, ""},
+		"no log":     {func(d *attest.Endpoint) { d.Log = nil }, "ATT-124"},
+		"no opening": {func(d *attest.Endpoint) { clear(d.Log.Openings) }, "ATT-124"},
+	} {
+		d, err := attest.DecodeEndpoint(r.Document)
+		check(t, err)
+		tt.spoil(d)
+		body, err := d.Encode()
+		check(t, err)
+		got, err := v.VerifyDocument(client.Document{Body: body, Nonce: r.Nonce})
+		if tt.code == "" {
+			check(t, err)
+			continue
+		}
+		t.Run(name, func(t *testing.T) { denied(t, got, err, tt.code, "") })
+	}
+	d, err := attest.DecodeEndpoint(r.Document)
+	check(t, err)
+	got, err := v.VerifyReceipt(d.Receipt, k, envelope)
+	denied(t, got, err, "ATT-124", "")
+	v.Policy.Provenance.Logged = false
+	k.Policy = v.Policy.Digest()
+	_, err = v.VerifyReceipt(d.Receipt, k, envelope)
+	check(t, err)
+}
+
 func TestLoggedDenied(t *testing.T) {
 	for name, tt := range map[string]struct {
 		event func(*podlog.BuildDone)

@@ -96,7 +96,7 @@ func (v *Verifier) judge(r *Report, doc *attest.Endpoint, ch attest.Challenge, w
 	}
 	r.TLSKey = result.Claims.IngressTLSKey
 	if !v.workload(r, PeerText(result.Claims.ProviderPeer), result.Claims.Pod) || !r.fits(doc.Receipt, result.Claims, now) ||
-		!v.provenance(r, doc.Provenance, result.Claims.ReceiptPublicKey) || !v.logged(r, doc.Log) {
+		!v.provenance(r, doc.Provenance, result.Claims.ReceiptPublicKey, doc.Log) {
 		r.deny()
 	}
 	return nil

@@ -29,10 +29,10 @@ type Build struct {
 // policy names. A commit that none of them signed is an error.
 type SignerOf func(object []byte, keys policy.Signers) (attest.BuildSigner, error)
 
-// provenance opens the statements about the builds of the images that run, and asks the
-// policy about them. They count by the same key that signed the receipt, and when
+// provenance opens the statements about the builds of the images that run, looks for
+// them in the log that is shown, and asks the policy about them. They count by the same key that signed the receipt, and when
 // the receipt names them: nobody can add one, or put another in its place.
-func (v *Verifier) provenance(r *Report, envelopes [][]byte, key ed25519.PublicKey) bool {
+func (v *Verifier) provenance(r *Report, envelopes [][]byte, key ed25519.PublicKey, shown *attest.EndpointLog) bool {
 	anchor := r.asserted()
 	step := func(ok bool, got, want string) bool {
 		return r.check(attest.Check{Code: codeProvenance, Name: "provenance: signed by the attested key", OK: ok, Anchor: anchor, Got: got, Want: want})
@@ -66,6 +66,12 @@ func (v *Verifier) provenance(r *Report, envelopes [][]byte, key ed25519.PublicK
 		step(true, f.Statement+" of "+f.ImageID, "")
 		r.Builds = append(r.Builds, Build{Build: b, Statement: f.Statement, Signer: f.Signer})
 		facts = append(facts, f)
+	}
+	if !v.logged(r, shown) {
+		return false
+	}
+	for i := range facts {
+		facts[i].Logged = !r.Builds[i].Logged.IsZero()
 	}
 	for _, c := range v.policy().AppraiseBuilds(images, facts, anchor) {
 		if !r.check(c) {

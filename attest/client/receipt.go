@@ -54,12 +54,13 @@ func KeyOf(result *attest.Result, v attest.Verdict, p *policy.Policy, now time.T
 // The error is nil where the verdict affirms, else a [*DeniedError] beside the
 // report.
 //
-// builds are the statements about how its images were built, in their envelopes.
+// builds are the statements about how its images were built, in their envelopes. No log
+// is shown with a receipt, so a policy that wants builds to be logged denies.
 func (v *Verifier) VerifyReceipt(envelope []byte, k AttestedKey, builds ...[]byte) (*Report, error) {
 	r := &Report{At: v.now()}
 	r.Verdict.Level, r.Verdict.Platform, r.Verdict.Warnings = k.Level, k.Platform, append([]string(nil), k.Warnings...)
 	r.warn(WarnPast + ": it says what ran when it was signed, not what runs now")
-	if v.attestedUnder(r, k) && v.receiptBy(r, envelope, k) && v.provenance(r, builds, k.Key) {
+	if v.attestedUnder(r, k) && v.receiptBy(r, envelope, k) && v.provenance(r, builds, k.Key, nil) {
 		r.Verdict.Affirmed, r.Verdict.ExpiresAt = true, r.Receipt.Issued
 	}
 	return r, r.Err()

@@ -55,6 +55,8 @@ const (
 	CodeSigner = "ATT-122"
 	// CodeBuilt: an image was built by or on something that the policy does not name.
 	CodeBuilt = "ATT-123"
+	// CodeLogged: the log of the boot does not show that the build took place.
+	CodeLogged = "ATT-124"
 	// CodeInclusion: the evidence is not in the provider's transparency log.
 	CodeInclusion = "ATT-140"
 	// CodeOffer: the offer costs more than the policy allows.

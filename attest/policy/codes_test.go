@@ -85,6 +85,7 @@ func TestEveryCodeIsProvoked(t *testing.T) {
 		policy.CodeSource:          builds(func(b *attest.BuildFacts) { b.Branch = "" }),
 		policy.CodeSigner:          builds(func(b *attest.BuildFacts) { b.Signer = nil }),
 		policy.CodeBuilt:           builds(func(b *attest.BuildFacts) { b.Runtime = "" }),
+		policy.CodeLogged:          builds(func(b *attest.BuildFacts) { b.Logged = false }),
 		policy.CodeOffer:           func() attest.Check { return parse(t, snpPolicy).AppraiseOffer("1", "USD") },
 		policy.CodeDevMode:         of(snpPolicy, softResult()),
 		policy.CodeLevel:           of(softPolicy, snpResult()),

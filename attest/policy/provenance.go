@@ -15,6 +15,9 @@ type Provenance struct {
 	// Required wants each image to have a statement; without it, what has one must
 	// pass all the same.
 	Required bool
+	// Logged wants the build to be in the measured log of the boot in which the image
+	// runs: a build of an earlier boot is the word of the software that kept it.
+	Logged bool
 	// Repositories are canonical URLs such as "https://github.com/o/r", or with
 	// "/*" at the end all that are directly below. With any, uploads are refused.
 	Repositories []string
@@ -37,6 +40,9 @@ type Signers struct {
 
 // None reports whether no signature is demanded.
 func (s Signers) None() bool { return len(s.SSH)+len(s.PGP) == 0 }
+
+// WantsBuilds reports whether the policy has a section about builds.
+func (p *Policy) WantsBuilds() bool { return p != nil && p.Provenance != nil }
 
 // WantsSigner are the keys by which a verifier has to verify the signatures of
 // commits.
@@ -109,7 +115,8 @@ func (a *appraisal) build(b attest.BuildFacts, anchor attest.Anchor) bool {
 		step(CodeSource, "branch", "branches", len(p.Branches) > 0, p.onBranch(b.Branch), quote(b.Branch), oneOf(p.Branches)) &&
 		step(CodeSigner, "signature of the commit", "signers", !p.Signers.None(), b.Signer != nil, signedBy(b), "a good one, by one of the "+plural(len(p.Signers.SSH)+len(p.Signers.PGP), "named key")) &&
 		step(CodeBuilt, "runtime", "runtimes", len(p.Runtimes) > 0, slices.Contains(p.Runtimes, b.Runtime), quote(b.Runtime), oneOf(p.Runtimes)) &&
-		a.bases(b, step)
+		a.bases(b, step) &&
+		step(CodeLogged, "build in the pod log", "logged", p.Logged, b.Logged, loggedText(b), "a log of this boot that has the build")
 }
 
 func (a *appraisal) bases(b attest.BuildFacts, step func(code, name, field string, asked, ok bool, got, want string) bool) bool {
@@ -120,6 +127,13 @@ func (a *appraisal) bases(b attest.BuildFacts, step func(code, name, field strin
 		}
 	}
 	return true
+}
+
+func loggedText(b attest.BuildFacts) string {
+	if b.Logged {
+		return "statement " + shortDigest(b.Statement)
+	}
+	return "no such event was shown"
 }
 
 func signedBy(b attest.BuildFacts) string {

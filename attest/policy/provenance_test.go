@@ -20,6 +20,7 @@ const (
 
 var provenancePolicy = snpPolicy + `provenance:
   required: true
+  logged: true
   repositories: ["https://github.com/o/r", "https://git.example/team/*"]
   branches: [main, refs/tags/v1]
   signers:
@@ -33,8 +34,8 @@ func built() attest.BuildFacts {
 	return attest.BuildFacts{
 		ImageID: "sha256:" + hex64(0x1d), Statement: "sha256:" + hex64(0x57), Repository: "https://github.com/o/r", Branch: "refs/heads/main",
 		Commit: strings.Repeat("c", 40), Tree: strings.Repeat("d", 40), Runtime: "static",
-		Signer: &attest.BuildSigner{Kind: "ssh", Key: "SHA256:x", Name: "ann"},
-		Bases:  []attest.BuildBase{{Name: "base", URI: "oci:base", SHA256: "sha256:" + hex64(0xbb)}},
+		Signer: &attest.BuildSigner{Kind: "ssh", Key: "SHA256:x", Name: "ann"}, Logged: true,
+		Bases: []attest.BuildBase{{Name: "base", URI: "oci:base", SHA256: "sha256:" + hex64(0xbb)}},
 	}
 }
 
@@ -60,6 +61,7 @@ func TestProvenancePasses(t *testing.T) {
 		"a tag":               {provenancePolicy, []attest.BuildFacts{with(func(b *attest.BuildFacts) { b.Branch = "refs/tags/v1" })}},
 		"no base":             {provenancePolicy, []attest.BuildFacts{with(func(b *attest.BuildFacts) { b.Bases = nil })}},
 		"another's statement": {provenancePolicy, []attest.BuildFacts{other, built()}},
+		"of an earlier boot":  {strings.Replace(provenancePolicy, "logged: true", "logged: false", 1), []attest.BuildFacts{with(func(b *attest.BuildFacts) { b.Logged = false })}},
 		"nothing demanded":    {snpPolicy, nil},
 		"not required":        {strings.Replace(provenancePolicy, "required: true", "required: false", 1), nil},
 	} {
@@ -92,6 +94,7 @@ func TestProvenanceDenies(t *testing.T) {
 		"no signature":    {func(b *attest.BuildFacts) { b.Signer = nil }, policy.CodeSigner, "provenance.signers"},
 		"another runtime": {func(b *attest.BuildFacts) { b.Runtime = "python" }, policy.CodeBuilt, "provenance.runtimes"},
 		"another base":    {func(b *attest.BuildFacts) { b.Bases[0].SHA256 = "sha256:" + hex64(0xbc) }, policy.CodeBuilt, "provenance.base_images"},
+		"an earlier boot": {func(b *attest.BuildFacts) { b.Logged = false }, policy.CodeLogged, "provenance.logged"},
 		"a second base": {func(b *attest.BuildFacts) {
 			b.Bases = append(b.Bases, attest.BuildBase{Name: "toolchain"})
 		}, policy.CodeBuilt, "provenance.base_images"},
@@ -139,7 +142,7 @@ func TestProvenanceText(t *testing.T) {
 	}
 	text := strings.Join(policy.Explain(p), "\n")
 	for _, want := range []string{
-		"of each image", "built from https://github.com/o/r or https://git.example/team/*", "on main or refs/tags/v1", "SSH key ssh-ed25519", "PGP key of digest sha256:",
+		"of each image", "measured log of the boot", "built from https://github.com/o/r or https://git.example/team/*", "on main or refs/tags/v1", "SSH key ssh-ed25519", "PGP key of digest sha256:",
 		"any other signature, or none", "runtime static", "toolchains must be sha256:bb",
 	} {
 		if !strings.Contains(text, want) {
@@ -165,6 +168,8 @@ func TestProvenanceRefused(t *testing.T) {
 		"nothing":                 {snpPolicy + "provenance: {}\n", "provenance"},
 		"only false":              {snpPolicy + "provenance: {required: false}\n", "provenance"},
 		"unknown":                 {line("builders: [x]"), "provenance.builders"},
+		"logged, no boolean":      {line("logged: 1"), "provenance.logged"},
+		"logged twice":            {line("logged: true\n  logged: true"), "provenance.logged"},
 		"yes":                     {snpPolicy + "provenance: {required: yes}\n", "provenance.required"},
 		"http":                    {line("repositories: ['http://github.com/o/r']"), "provenance.repositories[0]"},
 		"with .git":               {line("repositories: ['https://github.com/o/r.git']"), "provenance.repositories[0]"},
@@ -217,6 +222,7 @@ func TestProvenanceLint(t *testing.T) {
 		"required alone":            {"{required: true}", []string{"warning provenance.repositories"}},
 		"branch alone":              {"{required: true, branches: [main]}", []string{"warning provenance.repositories", "error provenance.repositories"}},
 		"signer alone":              {"{required: true, signers: {ssh: ['" + ed25519Line + "']}}", []string{"warning provenance.repositories", "error provenance.repositories"}},
+		"logged":                    {"{required: true, logged: true, repositories: ['https://github.com/o/r'], branches: [main]}", []string{"warning provenance.logged"}},
 		"team":                      {"{required: true, repositories: ['https://github.com/o/*'], branches: [main]}", []string{"warning provenance.repositories[0]"}},
 		"good":                      {"{required: true, repositories: ['https://github.com/o/r'], branches: [main]}", nil},
 	} {

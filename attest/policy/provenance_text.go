@@ -28,13 +28,16 @@ var (
 
 func (d *decoder) provenance(n *yaml.Node) *Provenance {
 	const at = "provenance"
-	f := d.mapping(n, at, "required", "repositories", "branches", "signers", "runtimes", "base_images")
+	f := d.mapping(n, at, "required", "logged", "repositories", "branches", "signers", "runtimes", "base_images")
 	p := &Provenance{
 		Repositories: d.texts(f["repositories"], at+".repositories"), Branches: d.texts(f["branches"], at+".branches"),
 		Runtimes: d.texts(f["runtimes"], at+".runtimes"), Bases: d.texts(f["base_images"], at+".base_images"),
 	}
 	if v := f["required"]; v != nil {
 		p.Required = d.boolean(v, at+".required")
+	}
+	if v := f["logged"]; v != nil {
+		p.Logged = d.boolean(v, at+".logged")
 	}
 	if v := f["signers"]; v != nil {
 		s := d.mapping(v, at+".signers", "ssh", "pgp")
@@ -51,7 +54,7 @@ func (v *validator) provenance(p *Provenance) {
 		return
 	}
 	const at = "provenance"
-	if !p.Required && len(p.Repositories)+len(p.Branches)+len(p.Runtimes)+len(p.Bases) == 0 && p.Signers.None() {
+	if !p.Required && !p.Logged && len(p.Repositories)+len(p.Branches)+len(p.Runtimes)+len(p.Bases) == 0 && p.Signers.None() {
 		v.fault(at, "nothing", "required: true, or what a build must have")
 	}
 	each := func(field string, list []string, ok func(string) bool, want string) {
@@ -108,6 +111,9 @@ func (w *writer) provenance(p *Provenance) {
 	if p.Required {
 		w.line(1, "required: true")
 	}
+	if p.Logged {
+		w.line(1, "logged: true")
+	}
 	w.list(1, "repositories", quotedAll(p.Repositories))
 	w.list(1, "branches", quotedAll(p.Branches))
 	if !p.Signers.None() {
@@ -133,6 +139,9 @@ func (p *Provenance) explain(say func(field, format string, args ...any)) {
 		say("provenance.required", "of each image that a receipt names there must be a statement about its build, signed by the attested key")
 	} else {
 		say("provenance", "an image without a statement about its build is accepted; where there is one, it must pass:")
+	}
+	if p.Logged {
+		say("provenance.logged", "the measured log of the boot in which an image runs must have its build: after the machine booted again it must be built again")
 	}
 	if len(p.Repositories) > 0 {
 		say("provenance.repositories", "an image must be built from %s, and not from uploaded files", strings.Join(p.Repositories, " or "))
@@ -164,6 +173,9 @@ func (l *linter) provenance(p *Provenance) {
 	}
 	if !p.Required {
 		l.add(SeverityWarning, "provenance.required", "without it, an image that nobody says anything about passes")
+	}
+	if p.Logged {
+		l.add(SeverityWarning, "provenance.logged", "an app is refused after the provider's machine has booted again, until it is built and deployed again; and so is a receipt without evidence")
 	}
 	if p.Required && len(p.Repositories) == 0 {
 		l.add(SeverityWarning, "provenance.repositories", "an image of any repository passes, and one of uploaded files")
