@@ -23,6 +23,8 @@ const (
 	WarnNotBound = "NOT BOUND"
 	// WarnNotFresh: the nonce is the document's own word.
 	WarnNotFresh = "freshness is not shown"
+	// WarnUnauthenticated: the repository was asked without TLS.
+	WarnUnauthenticated = "the branch was asked for over an unauthenticated connection"
 	// WarnThen: it was judged at another time than now.
 	WarnThen = "judged at another time"
 )

@@ -64,6 +64,9 @@ func (v *Verifier) provenance(r *Report, envelopes [][]byte, key ed25519.PublicK
 		}
 		f.Signer = v.signer(r, b)
 		step(true, f.Statement+" of "+f.ImageID, "")
+		if b.Source != nil && b.Source.Unauthenticated() {
+			r.warn(WarnUnauthenticated + ": " + b.Source.Branch + " of " + b.Source.Repository + "; who is between it and the provider can choose the commit, so want a signature")
+		}
 		r.Builds = append(r.Builds, Build{Build: b, Statement: f.Statement, Signer: f.Signer})
 		facts = append(facts, f)
 	}

@@ -82,6 +82,30 @@ func TestProvenance(t *testing.T) {
 	}
 }
 
+// TestUnauthenticatedRepository: http is what the builder did, which people are told;
+// a policy that wants https is not content with it.
+func TestUnauthenticatedRepository(t *testing.T) {
+	p := newProvider(t)
+	b := buildOf(p)
+	b.Source.Repository = "http://github.com/o/r"
+	p.builds(t, b, p.key)
+	r, err := demanding(t, p, fromMain).Verify(t.Context(), p.url())
+	denied(t, r, err, "ATT-121", "")
+	plain := fromMain
+	plain.Repositories = []string{"http://github.com/o/r"}
+	r, err = demanding(t, p, plain).Verify(t.Context(), p.url())
+	check(t, err)
+	if text := strings.Join(r.Verdict.Warnings, "\n"); !strings.Contains(text, client.WarnUnauthenticated+": refs/heads/main of http://github.com/o/r") {
+		t.Errorf("got %s", text)
+	}
+	p.builds(t, buildOf(p), p.key)
+	r, err = demanding(t, p, fromMain).Verify(t.Context(), p.url())
+	check(t, err)
+	if text := strings.Join(r.Verdict.Warnings, "\n"); strings.Contains(text, client.WarnUnauthenticated) {
+		t.Errorf("got %s", text)
+	}
+}
+
 func TestProvenanceDenied(t *testing.T) {
 	other := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	zero := "sha256:" + strings.Repeat("0", 64)

@@ -57,6 +57,7 @@ func TestProvenancePasses(t *testing.T) {
 		builds []attest.BuildFacts
 	}{
 		"all":                 {provenancePolicy, []attest.BuildFacts{built()}},
+		"over http":           {strings.Replace(provenancePolicy, "https://github.com", "http://github.com", 1), []attest.BuildFacts{with(func(b *attest.BuildFacts) { b.Repository = "http://github.com/o/r" })}},
 		"below a team":        {provenancePolicy, []attest.BuildFacts{with(func(b *attest.BuildFacts) { b.Repository = "https://git.example/team/app" })}},
 		"a tag":               {provenancePolicy, []attest.BuildFacts{with(func(b *attest.BuildFacts) { b.Branch = "refs/tags/v1" })}},
 		"no base":             {provenancePolicy, []attest.BuildFacts{with(func(b *attest.BuildFacts) { b.Bases = nil })}},
@@ -81,6 +82,8 @@ func TestProvenanceDenies(t *testing.T) {
 	}{
 		"another image":      {func(b *attest.BuildFacts) { b.ImageID = "sha256:" + hex64(2) }, policy.CodeProvenance, "provenance.required"},
 		"another repository": {func(b *attest.BuildFacts) { b.Repository = "https://github.com/o/r2" }, policy.CodeSource, "provenance.repositories"},
+		"http":               {func(b *attest.BuildFacts) { b.Repository = "http://github.com/o/r" }, policy.CodeSource, "provenance.repositories"},
+		"http of a team":     {func(b *attest.BuildFacts) { b.Repository = "http://git.example/team/app" }, policy.CodeSource, "provenance.repositories"},
 		"another case":       {func(b *attest.BuildFacts) { b.Repository = "https://github.com/O/r" }, policy.CodeSource, "provenance.repositories"},
 		"deeper":             {func(b *attest.BuildFacts) { b.Repository = "https://git.example/team/a/b" }, policy.CodeSource, "provenance.repositories"},
 		"the team itself":    {func(b *attest.BuildFacts) { b.Repository = "https://git.example/team/" }, policy.CodeSource, "provenance.repositories"},
@@ -171,7 +174,9 @@ func TestProvenanceRefused(t *testing.T) {
 		"logged, no boolean":      {line("logged: 1"), "provenance.logged"},
 		"logged twice":            {line("logged: true\n  logged: true"), "provenance.logged"},
 		"yes":                     {snpPolicy + "provenance: {required: yes}\n", "provenance.required"},
-		"http":                    {line("repositories: ['http://github.com/o/r']"), "provenance.repositories[0]"},
+		"ssh":                     {line("repositories: ['ssh://github.com/o/r']"), "provenance.repositories[0]"},
+		"http without host":       {line("repositories: ['http:///o/r']"), "provenance.repositories[0]"},
+		"file with host":          {line("repositories: ['file://host/o/r']"), "provenance.repositories[0]"},
 		"with .git":               {line("repositories: ['https://github.com/o/r.git']"), "provenance.repositories[0]"},
 		"upper-case host":         {line("repositories: ['https://GitHub.com/o/r']"), "provenance.repositories[0]"},
 		"user":                    {line("repositories: ['https://u@github.com/o/r']"), "provenance.repositories[0]"},
@@ -223,6 +228,8 @@ func TestProvenanceLint(t *testing.T) {
 		"branch alone":              {"{required: true, branches: [main]}", []string{"warning provenance.repositories", "error provenance.repositories"}},
 		"signer alone":              {"{required: true, signers: {ssh: ['" + ed25519Line + "']}}", []string{"warning provenance.repositories", "error provenance.repositories"}},
 		"logged":                    {"{required: true, logged: true, repositories: ['https://github.com/o/r'], branches: [main]}", []string{"warning provenance.logged"}},
+		"http":                      {"{required: true, repositories: ['http://git.internal:3000/o/r'], branches: [main]}", []string{"error provenance.repositories[0]"}},
+		"http, signed":              {"{required: true, repositories: ['http://git.internal:3000/o/r'], branches: [main], signers: {ssh: ['" + ed25519Line + "']}}", []string{"warning provenance.repositories[0]"}},
 		"team":                      {"{required: true, repositories: ['https://github.com/o/*'], branches: [main]}", []string{"warning provenance.repositories[0]"}},
 		"good":                      {"{required: true, repositories: ['https://github.com/o/r'], branches: [main]}", nil},
 	} {

@@ -70,7 +70,7 @@ func (v *validator) provenance(p *Provenance) {
 			}
 		}
 	}
-	each("repositories", p.Repositories, canonicalRepository, "a URL such as https://github.com/owner/name, or with /* for its name; file:///PATH is one on the provider's own disk")
+	each("repositories", p.Repositories, canonicalRepository, "a URL such as https://github.com/owner/name, or with /* for its name; file:///PATH is one on the provider's own disk, http://… one that is not authenticated")
 	each("branches", p.Branches, func(s string) bool {
 		return branchName.MatchString(s) && !strings.Contains(s, "..") && !strings.HasSuffix(s, "/")
 	}, "a branch such as main, or a full name such as refs/tags/v1")
@@ -97,7 +97,10 @@ func readable(key string) bool {
 func canonicalRepository(s string) bool {
 	bare, _ := strings.CutSuffix(s, "/*")
 	u, err := url.Parse(bare)
-	return err == nil && (u.Scheme == "https") == (u.Host != "") && (u.Scheme == "https" || u.Scheme == "file") && u.User == nil && !strings.ContainsAny(bare, "*?#@% ") &&
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "file" || (u.Scheme == "file") != (u.Host == "") {
+		return false
+	}
+	return u.User == nil && !strings.ContainsAny(bare, "*?#@% ") &&
 		strings.ToLower(u.Host) == u.Host && u.Path != "" && u.Path != "/" && !strings.HasSuffix(bare, "/") && !strings.HasSuffix(bare, ".git") &&
 		!strings.Contains(u.Path, "//") && u.String() == bare
 }
@@ -187,6 +190,13 @@ func (l *linter) provenance(p *Provenance) {
 		l.add(SeverityError, "provenance.repositories", "a branch or signer without a repository proves nothing: anybody can make a branch of that name, and commits are copied with their signature")
 	}
 	for i, r := range p.Repositories {
+		switch {
+		case !strings.HasPrefix(r, "http://"):
+		case p.Signers.None():
+			l.add(SeverityError, fmt.Sprintf("provenance.repositories[%d]", i), "over http nobody knows who answers for the repository, so it proves nothing without signers")
+		default:
+			l.add(SeverityWarning, fmt.Sprintf("provenance.repositories[%d]", i), "over http who is between can show an older commit or one of another branch, as long as it is signed")
+		}
 		if strings.HasSuffix(r, "/*") {
 			l.add(SeverityWarning, fmt.Sprintf("provenance.repositories[%d]", i), "every repository there passes, also those that are made later")
 		}

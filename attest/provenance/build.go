@@ -37,8 +37,8 @@ type Build struct {
 // Source is a commit that the builder itself fetched.
 type Source struct {
 	// Repository is the canonical URL, Ref what was asked for, Branch the full name
-	// of what the commit was reachable from, Path the directory that was built. A
-	// file:// URL is a directory of the builder's own: its name says nothing to
+	// of what the commit was reachable from, Path the directory that was built. An
+	// http:// URL was asked without knowing who answers. A file:// URL is a directory of the builder's own: its name says nothing to
 	// anybody else, the commit and its signature do.
 	Repository, Ref, Branch, Path string
 	// Commit and Tree are git object ids, hex. Tree is that of the whole commit, recomputed
@@ -70,3 +70,8 @@ var packageTypes = []string{"pkg:npm/", "pkg:pypi/", "pkg:golang/"}
 func (m Material) isPackage() bool {
 	return slices.ContainsFunc(packageTypes, func(t string) bool { return strings.HasPrefix(m.URI, t) })
 }
+
+// Unauthenticated reports whether the repository was asked over a connection of
+// which nobody knew the other end: then somebody between could have said which commit a
+// branch has. The commit is what it is.
+func (s *Source) Unauthenticated() bool { return strings.HasPrefix(s.Repository, "http://") }

@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -140,8 +141,8 @@ func (f *faults) value(field, s string) {
 
 func (f *faults) source(s *Source) {
 	f.text("source.repository", s.Repository, 1)
-	if !strings.HasPrefix(s.Repository, "https://") && !strings.HasPrefix(s.Repository, "file:///") && !ownMachine(s.Repository) || strings.ContainsAny(s.Repository, "@?# ") {
-		f.add("source.repository", s.Repository, "a canonical https or file URL without user, query and fragment")
+	if !isRepository(s.Repository) {
+		f.add("source.repository", s.Repository, "a canonical https, http or file URL without user, query and fragment")
 	}
 	f.text("source.ref", s.Ref, 0)
 	f.text("source.path", s.Path, 0)
@@ -170,12 +171,19 @@ func (f *faults) source(s *Source) {
 	}
 }
 
-// ownMachine reports whether a URL is of http at 127.0.0.1, between which and its
-// reader is nobody: a mirror on the machine itself. It is as good as a file URL.
-func ownMachine(url string) bool {
-	rest, ok := strings.CutPrefix(url, "http://127.0.0.1:")
-	port, path, _ := strings.Cut(rest, "/")
-	return ok && port != "" && strings.Trim(port, "0123456789") == "" && path != ""
+// isRepository reports whether a text is the one URL of a repository. http says
+// as much as https of where a builder asked, and who reads it decides whether that is
+// enough: nobody authenticated the answer.
+func isRepository(s string) bool {
+	if strings.ContainsAny(s, "@?# ") {
+		return false
+	}
+	if strings.HasPrefix(s, "file:///") {
+		return true
+	}
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && strings.HasPrefix(s, u.Scheme+"://") &&
+		u.Hostname() != "" && strings.ToLower(u.Host) == u.Host && u.User == nil && u.Path != "" && u.Path != "/"
 }
 
 func sortedKeys(m map[string]string) []string {

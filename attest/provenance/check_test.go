@@ -36,10 +36,17 @@ func TestCheck(t *testing.T) {
 		"no digest":            {func(b *Build) { b.Materials[0].Digest = nil }, "materials[0].digest"},
 		"unknown digest":       {func(b *Build) { b.Materials[0].Digest = map[string]string{"md5": "00"} }, "materials[0].digest"},
 		"digest of other size": {func(b *Build) { b.Materials[0].Digest["sha256"] = "00" }, "materials[0].digest"},
-		"http":                 {func(b *Build) { b.Source.Repository = "http://github.com/o/r" }, "source.repository"},
-		"http, like loopback":  {func(b *Build) { b.Source.Repository = "http://127.0.0.1.example.org/o/r" }, "source.repository"},
-		"http, port no number": {func(b *Build) { b.Source.Repository = "http://127.0.0.1:80.example.org/o/r" }, "source.repository"},
-		"http, user loopback":  {func(b *Build) { b.Source.Repository = "http://127.0.0.1:80@example.org/o/r" }, "source.repository"},
+		"http, user":           {func(b *Build) { b.Source.Repository = "http://127.0.0.1:80@example.org/o/r" }, "source.repository"},
+		"http, no host":        {func(b *Build) { b.Source.Repository = "http:///o/r" }, "source.repository"},
+		"https, port alone":    {func(b *Build) { b.Source.Repository = "https://:80/o/r" }, "source.repository"},
+		"host alone":           {func(b *Build) { b.Source.Repository = "http://git.example" }, "source.repository"},
+		"no slashes":           {func(b *Build) { b.Source.Repository = "https:github.com/o/r" }, "source.repository"},
+		"upper-case scheme":    {func(b *Build) { b.Source.Repository = "HTTP://git.example/o/r" }, "source.repository"},
+		"upper-case host":      {func(b *Build) { b.Source.Repository = "https://GitHub.com/o/r" }, "source.repository"},
+		"ssh":                  {func(b *Build) { b.Source.Repository = "ssh://git.example/o/r" }, "source.repository"},
+		"git protocol":         {func(b *Build) { b.Source.Repository = "git://git.example/o/r" }, "source.repository"},
+		"query":                {func(b *Build) { b.Source.Repository = "https://github.com/o/r?x" }, "source.repository"},
+		"file on a host":       {func(b *Build) { b.Source.Repository = "file://host/o/r" }, "source.repository"},
 		"user":                 {func(b *Build) { b.Source.Repository = "https://u@github.com/o/r" }, "source.repository"},
 		"short branch":         {func(b *Build) { b.Source.Branch = "main" }, "source.branch"},
 		"ref":                  {func(b *Build) { b.Source.Ref = "\x00" }, "source.ref"},
@@ -77,6 +84,18 @@ func TestCheck(t *testing.T) {
 	err := Build{Materials: make([]Material, MaxMaterials)}.Check()
 	if n := len(status.Public(err).Faults); n != maxFaults {
 		t.Errorf("got %d faults, want %d", n, maxFaults)
+	}
+}
+
+// TestRepositories: where the builder asked is said as it is, also without TLS.
+func TestRepositories(t *testing.T) {
+	for _, url := range []string{"https://github.com/o/r", "https://git.example:8443/a/b/c", "http://git.internal:3000/o/r", "http://127.0.0.1:80/o/r", "http://[::1]:80/o/r", "file:///srv/git/r"} {
+		b := sample()
+		b.Source.Repository = url
+		got, err := Decode(encoded(t, b))
+		if err != nil || got.Source.Repository != url {
+			t.Errorf("%s: got %v, %v", url, got.Source, err)
+		}
 	}
 }
 

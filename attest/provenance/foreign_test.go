@@ -32,7 +32,9 @@ func (v verifier) Public() crypto.PublicKey { return v.key }
 func TestForeign(t *testing.T) {
 	upload := sample()
 	upload.Source, upload.Upload = nil, digest("files")
-	for name, b := range map[string]Build{"git": sample(), "upload": upload} {
+	plain := sample()
+	plain.Source.Repository = "http://git.internal:3000/o/r"
+	for name, b := range map[string]Build{"git": sample(), "git over http": plain, "upload": upload} {
 		t.Run(name, func(t *testing.T) {
 			var envelope dsse.Envelope
 			if err := json.Unmarshal(signed(t, b), &envelope); err != nil {
@@ -100,7 +102,7 @@ func foreign(t *testing.T, b Build, payload []byte) {
 	if b.Source == nil {
 		return
 	}
-	if d := list[0]; d.GetUri() != "git+https://github.com/o/r@refs/heads/main" || d.GetDigest()["gitCommit"] != b.Source.Commit ||
+	if d := list[0]; d.GetUri() != "git+"+b.Source.Repository+"@refs/heads/main" || d.GetDigest()["gitCommit"] != b.Source.Commit ||
 		string(d.GetContent()) != object || d.GetAnnotations().AsMap()["apocryph_tree"] != tree {
 		t.Errorf("got %v", d)
 	}

@@ -20,7 +20,7 @@ const gitTime = 5 * time.Second
 // so what is simply absent is told and fails nothing; what was configured and cannot be
 // read does.
 func checkBuilds(cfg Config) []Diagnosis {
-	out := []Diagnosis{checkGit()}
+	out := append([]Diagnosis{checkGit()}, checkGitHosts(cfg.Source)...)
 	set, err := cfg.check()
 	if err != nil {
 		return out // told elsewhere
@@ -55,6 +55,19 @@ func checkGit() Diagnosis {
 		return Diagnosis{Name: "git", OK: true, Found: "not there: repositories are not built", Do: "install git, 2.39 or later"}
 	}
 	return Diagnosis{Name: "git", OK: true, Found: strings.TrimSpace(string(version))}
+}
+
+// checkGitHosts tells of git hosts that nobody can be sure to have reached.
+func checkGitHosts(c SourceConfig) (out []Diagnosis) {
+	for _, x := range [][2]string{{"git-github-url", c.GitHub}, {"git-github-api-url", c.GitHubAPI}, {"git-gitlab-url", c.GitLab}} {
+		if strings.HasPrefix(x[1], "http://") {
+			out = append(out, Diagnosis{
+				Name: "git", OK: true, Found: "--" + x[0] + " " + x[1] + ": who is between chooses which commit a branch has; statements about builds say http, and policies that name https refuse them",
+				Do: "use https where the host has it",
+			})
+		}
+	}
+	return out
 }
 
 // checkBase reads an image of this machine. Those of others are not asked for: a

@@ -79,7 +79,7 @@ func (c SourceConfig) faults() []status.Fault {
 	}
 	for _, x := range [][2]string{{"git-github-url", c.GitHub}, {"git-github-api-url", c.GitHubAPI}, {"git-gitlab-url", c.GitLab}} {
 		if x[1] != "" && !isBase(x[1]) {
-			fault(x[0], fmt.Sprintf("%q", x[1]), "an http or https URL without user, query and fragment")
+			fault(x[0], fmt.Sprintf("%q", x[1]), "an http or https URL with its host in lower case, and without user, query and fragment")
 		}
 	}
 	for i, kv := range c.Env {
@@ -103,7 +103,7 @@ func (c SourceConfig) faults() []status.Fault {
 
 func isBase(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" && len(text) < math.MaxUint8
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && strings.ToLower(u.Host) == u.Host && u.User == nil && u.RawQuery == "" && u.Fragment == "" && len(text) < math.MaxUint8
 }
 
 // hosts are where slugs of two letters are.
