@@ -105,6 +105,28 @@ func TestDeployFromGit(t *testing.T) {
 	if status := pub.Must("status", "site").Stdout; !strings.Contains(status, r.main) {
 		t.Errorf("status does not show the commit:\n%s", status)
 	}
+
+	// The app's build is judged wherever the app is, and an image of this machine has none.
+	base, err := os.ReadFile(pol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(name, section string) string { return w.Write(name, string(base)+"provenance: "+section+"\n") }
+	good := with("good.yaml", "{required: true, logged: true, repositories: ['"+r.slug+"'], branches: [main]}")
+	if r := pub.Must("attest", "--pod", "site", "--policy", good, "--explain"); !strings.Contains(r.Stdout, "ATT-124") || !strings.Contains(r.Stdout, "ATT-121") {
+		t.Errorf("the build is not judged:\n%s", r.Stdout)
+	}
+	bad := with("bad.yaml", "{required: true, repositories: ['"+r.slug+"'], branches: [release]}")
+	pub.Fails(12, []string{"ATT-121"}, "attest", "--pod", "site", "--policy", bad)
+	pub.Fails(12, []string{"nothing was deployed", "release"}, "deploy", "--git", r.slug, "--provider", p.Addr(), "--policy", bad, "--path", "site")
+	if r := pub.Must("attest", p.Addr(), "--policy", good); !strings.Contains(r.Stdout, "builds are not judged") {
+		t.Errorf("nobody is told that builds are not judged:\n%s", r.Stdout)
+	}
+	image := w.Write("image.yaml", "name: other\ncontainers: [{name: web, image: 'oci:nowhere', port: 8080}]\n")
+	pub.Fails(12, []string{"provenance.required", "nothing was sent"}, "deploy", image, "--provider", p.Addr(), "--policy", good)
+	pub.Must("deploy", "--git", r.slug, "--provider", p.Addr(), "--policy", good, "--path", "site", "--name", "logged")
+	pub.Must("delete", "logged")
+
 	second := r.commit(t, "<h1>the next one</h1>", signer)
 	answers(t, p, pub.Must(deploy(r.slug, "--signer", signer+".pub")...).Last(), "the next one")
 	history := pub.Must("history", "site").Stdout

@@ -40,6 +40,9 @@ type AttestRequest struct {
 	Log *LogRequest
 	// Tree asks for proofs of the transparency log.
 	Tree *TreeRequest
+	// Images are ids of images that were built here for the caller: their statements
+	// are wanted, and with Log the openings of their builds. At most [MaxBuiltImages].
+	Images []string
 }
 
 // Attestation is evidence and what it binds.
@@ -52,6 +55,8 @@ type Attestation struct {
 	Log *LogShown
 	// Tree is set where it was asked for.
 	Tree *TreeAnswer
+	// Built are envelopes of package provenance, of the images that were asked about.
+	Built [][]byte
 }
 
 // Activate lets the verifier encrypt a secret to the endorsement key.
@@ -175,6 +180,9 @@ func (s *Service) Attest(ctx context.Context, publisher PublisherID, req AttestR
 	if len(req.Accept) > 0 && !slices.Contains(req.Accept, s.cfg.Device.Type()) {
 		return nil, status.New(status.Untrusted, "attest.type", "this provider has %s evidence, the caller accepts %v", s.cfg.Device.Type(), req.Accept)
 	}
+	if n := len(req.Images); n > MaxBuiltImages {
+		return nil, status.New(status.InvalidArgument, "attest.images", "image_ids: got %d, want at most %d", n, MaxBuiltImages)
+	}
 	var p *pod
 	if req.Pod != "" {
 		var err error
@@ -197,12 +205,19 @@ func (s *Service) Attest(ctx context.Context, publisher PublisherID, req AttestR
 		}
 		signed = &o
 	}
+	built, err := s.statements(ctx, publisher, req.Images)
+	if err != nil {
+		return nil, err
+	}
 	out, held, err := s.evidence(ctx, req.Challenge, signed, p, activate)
 	if err != nil {
 		return nil, err
 	}
-	if out.Log, err = s.showLog(ctx, req.Log, p, held); err != nil {
+	if out.Log, err = s.showLog(ctx, req.Log, p, built, held); err != nil {
 		return nil, err
+	}
+	for _, b := range built {
+		out.Built = append(out.Built, b.envelope)
 	}
 	digest := attest.ClaimsDigest(out.Claims)
 	// Nobody sees evidence that the log does not have.

@@ -18,7 +18,7 @@ type LogShown struct {
 	From    uint64
 	Records []podlog.Record
 	// Openings are those of the provider's own events, which policies look at, and
-	// of the caller's own pod where one was asked about.
+	// of the caller's own pod and builds where they were asked about.
 	Openings []LogOpening
 }
 
@@ -48,9 +48,9 @@ func claimLog(c *attest.Claims, held HeldLog) error {
 	return err
 }
 
-// showLog is what is shown of a log to whom a pod belongs, unless p is nil; nil
-// where nothing was asked for.
-func (s *Service) showLog(ctx context.Context, req *LogRequest, p *pod, held HeldLog) (*LogShown, error) {
+// showLog is what is shown of a log to whom a pod, unless p is nil, and builds
+// belong; nil where nothing was asked for.
+func (s *Service) showLog(ctx context.Context, req *LogRequest, p *pod, built []statement, held HeldLog) (*LogShown, error) {
 	if req == nil {
 		return nil, nil
 	}
@@ -72,6 +72,15 @@ func (s *Service) showLog(ctx context.Context, req *LogRequest, p *pod, held Hel
 		out.Openings = append(out.Openings, slices.DeleteFunc(list, func(o LogOpening) bool {
 			return o.Record.Seq < req.From || o.Record.Seq >= held.Head.Length
 		})...)
+	}
+	for _, b := range built {
+		o, err := s.buildOpening(ctx, b.id, held)
+		if err != nil {
+			return nil, err
+		}
+		if o != nil && o.Record.Seq >= req.From {
+			out.Openings = append(out.Openings, *o)
+		}
 	}
 	slices.SortFunc(out.Openings, func(a, b LogOpening) int { return int(a.Record.Seq) - int(b.Record.Seq) })
 	return out, nil

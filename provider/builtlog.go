@@ -15,16 +15,9 @@ import (
 func (s *Service) builtInLog(ctx context.Context, builds []PodID, held HeldLog) (*attest.EndpointLog, error) {
 	out := &attest.EndpointLog{Openings: map[uint64][]byte{}}
 	for _, id := range builds {
-		list, err := s.cfg.Log.Openings(ctx, id)
+		last, err := s.buildOpening(ctx, id, held)
 		if err != nil {
-			return nil, fmt.Errorf("looking for build %s in the log: %w", id, err)
-		}
-		// A build that was interrupted is there more than once. The last one counts.
-		var last *LogOpening
-		for i, o := range list {
-			if o.Record.Type == podlog.TypeBuildDone && o.Record.Seq < held.Head.Length {
-				last = &list[i]
-			}
+			return nil, err
 		}
 		if last == nil {
 			continue
@@ -45,4 +38,19 @@ func (s *Service) builtInLog(ctx context.Context, builds []PodID, held HeldLog) 
 		return nil, nil
 	}
 	return out, nil
+}
+
+// buildOpening opens the end of a build, as the log was held; nil where this boot has
+// none. A build that was interrupted is there more than once: the last one counts.
+func (s *Service) buildOpening(ctx context.Context, id PodID, held HeldLog) (last *LogOpening, err error) {
+	list, err := s.cfg.Log.Openings(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("looking for build %s in the log: %w", id, err)
+	}
+	for i, o := range list {
+		if o.Record.Type == podlog.TypeBuildDone && o.Record.Seq < held.Head.Length {
+			last = &list[i]
+		}
+	}
+	return last, nil
 }

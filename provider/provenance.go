@@ -6,10 +6,8 @@ import (
 	"maps"
 	"slices"
 
-	"apocryph/attest"
 	"apocryph/attest/podlog"
 	"apocryph/attest/provenance"
-	"apocryph/attest/receipt"
 	"apocryph/manifest"
 	"apocryph/proto/status"
 )
@@ -151,38 +149,4 @@ func sourceText(b provenance.Build) string {
 		}
 	}
 	return string(out)
-}
-
-// builds returns the envelopes of what is known of how the images of a revision
-// were built, signed with the key of this start, and puts their digests into its
-// receipt.
-func (s *Service) builds(ctx context.Context, rec Record, r *receipt.Receipt) (envelopes [][]byte, ids []PodID, err error) {
-	if s.cfg.Statements == nil {
-		return nil, nil, nil
-	}
-	total := 0
-	for _, i := range r.Images {
-		statement, err := s.cfg.Statements.Statement(ctx, rec.Publisher, i.ImageID)
-		if err != nil {
-			return nil, nil, fmt.Errorf("looking for how image %s was built: %w", i.ImageID, err)
-		}
-		if statement == nil || slices.Contains(r.Provenance, provenance.Digest(statement)) {
-			continue
-		}
-		envelope, err := provenance.Sign(statement, s.keys.receipt)
-		if err != nil {
-			return nil, nil, fmt.Errorf("signing how image %s was built: %w", i.ImageID, err)
-		}
-		b, err := provenance.Decode(statement)
-		if err != nil {
-			return nil, nil, fmt.Errorf("reading how image %s was built: %w", i.ImageID, err)
-		}
-		// A receipt names what can be shown with it, and nothing else.
-		if total += len(envelope); total > attest.MaxStatements || len(r.Provenance) == receipt.MaxProvenance {
-			s.log.DebugContext(ctx, "statements about builds are left out of a receipt", "pod", rec.ID, "bytes", total)
-			break
-		}
-		r.Provenance, envelopes, ids = append(r.Provenance, provenance.Digest(statement)), append(envelopes, envelope), append(ids, PodID(b.ID))
-	}
-	return envelopes, ids, nil
 }

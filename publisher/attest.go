@@ -32,6 +32,8 @@ type Attested struct {
 	// Log is the pod log, in order, where it was asked for; it is empty when the
 	// log does not replay.
 	Log []podlog.Entry
+	// Builds are what was said of how the images were built that were asked about.
+	Builds []Statement
 	// tree is nil for a provider without a log.
 	tree *seenTree
 }
@@ -84,7 +86,7 @@ func (s *Service) attestOnce(ctx context.Context, t Target, p *policy.Policy, pu
 		return nil, fmt.Errorf("making a nonce: %w", err)
 	}
 	req.Challenge, req.Tree = ch, &tree
-	req.Log = req.Log || p.WantsPodLog()
+	req.Log = req.Log || p.WantsPodLog() || len(req.Images) > 0 && p.Provenance.Logged
 	roots := RootsOf(p)
 	var expected *verify.Expected
 	ask := func(accept []attest.Type) (*Attestation, error) {
@@ -146,6 +148,9 @@ func (s *Service) attestOnce(ctx context.Context, t Target, p *policy.Policy, pu
 	out.Verdict = p.Appraise(result, s.cfg.Now())
 	s.rememberKey(out, p)
 	out.addLog(logChecks)
+	if len(req.Images) > 0 {
+		out.addBuilds(p, req.Images, got.Built)
+	}
 	if req.Needs != nil {
 		if err := s.openOffer(out, got.Offer, *req.Needs); err != nil {
 			return out, err

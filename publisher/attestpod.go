@@ -15,7 +15,8 @@ import (
 // AttestPod is [Service.Attest] that also asks what became of an app: the
 // verdict affirms only when the provider's pod log leads to what its device
 // shows, and says that this manifest and these images were started, and nothing
-// else in their place.
+// else in their place. Where the policy has a section about builds, it decides on the
+// statements about these images, too.
 func (s *Service) AttestPod(ctx context.Context, t Target, p *policy.Policy, app App) (*Attested, error) {
 	if app.PodID == "" || app.Pending != nil && app.Revision == 0 {
 		return nil, status.New(status.NotFound, "app.not_deployed", "app %q was not deployed to provider %s", app.Name, t.ID).
@@ -25,7 +26,7 @@ func (s *Service) AttestPod(ctx context.Context, t Target, p *policy.Policy, app
 	if err != nil {
 		return nil, err
 	}
-	return s.attest(ctx, t, p, attest.PurposeProvision, AttestRequest{PodID: app.PodID, Log: true}, want)
+	return s.attest(ctx, t, p, attest.PurposeProvision, AttestRequest{PodID: app.PodID, Log: true, Images: imagesOf(p, app.Images)}, want)
 }
 
 // expectedPod is an app as it was deployed last.

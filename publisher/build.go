@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"apocryph/attest"
+	"apocryph/attest/podlog"
 	"apocryph/attest/policy"
+	"apocryph/attest/provenance"
 	"apocryph/manifest"
 	"apocryph/manifest/slug"
 	"apocryph/proto/status"
@@ -143,13 +145,56 @@ func (s *Service) build(ctx context.Context, req DeployRequest, c *choice) (*mad
 		s.dropBuild(ctx, at, id)
 		return nil, fmt.Errorf("building %s: %w", req.Source.Slug, err)
 	}
-	m, err := s.checkBuilt(req, c.attested, got)
+	m, err := s.verifyBuilt(ctx, req, c.attested, got)
 	if err != nil {
 		s.dropBuild(ctx, at, got.ID)
 		return nil, err
 	}
 	req.Report(Event{Event: "built", Text: m.text(), Commit: m.said.Source.Commit, Final: true})
 	return m, nil
+}
+
+// verifyBuilt is checkBuilt, after a look into the pod log where the policy wants the
+// build to be there.
+func (s *Service) verifyBuilt(ctx context.Context, req DeployRequest, a *Attested, got Built) (*made, error) {
+	logged := false
+	if req.Policy.WantsBuilds() && req.Policy.Provenance.Logged {
+		again, err := s.attest(ctx, a.Provider, req.Policy, attest.PurposeProvision, AttestRequest{Images: []string{got.Image.ImageID}, Log: true}, nil)
+		if err != nil {
+			return nil, fmt.Errorf("looking for the build in the pod log: %w", err)
+		}
+		// What is wrong with the build is told below, of the build.
+		if c, failed := again.Verdict.Failed(); failed && !strings.HasPrefix(c.Code, "ATT-12") {
+			return nil, denied(again.Verdict)
+		}
+		statement, err := provenance.Statement(got.Provenance)
+		done := again.buildDone(got.ID)
+		logged = err == nil && done != nil && done.Provenance == podlog.Digest(provenance.Digest(statement)) && done.ImageID.String() == got.Image.ImageID
+	}
+	return s.checkBuilt(req, a, got, logged)
+}
+
+// checkBuilds looks for images that nobody can say anything about: those that this
+// machine encrypts, or finds on IPFS. Where the policy wants to know of each how it was
+// built, nothing is sent; else there is a warning.
+func (r *DeployRequest) checkBuilds() (warnings []string, err error) {
+	if !r.Policy.WantsBuilds() {
+		return nil, nil
+	}
+	var faults []status.Fault
+	for _, c := range r.Manifest.Containers {
+		if r.builds(c) {
+			continue
+		}
+		warnings = append(warnings, "not judged by the policy's section provenance: the image of container "+c.Name+" is not built by the provider, so that there is no statement about its build")
+		faults = append(faults, status.Fault{Field: "containers[" + c.Name + "].image", Got: fmt.Sprintf("%.80q", c.Image.Ref), Want: "image: " + BuildRef + ", with --git"})
+	}
+	if len(faults) == 0 || !r.Policy.Provenance.Required {
+		return warnings, nil
+	}
+	e := status.Invalid("deploy.no_provenance", "the manifest", faults)
+	e.Code = status.Untrusted
+	return nil, e.WithHint("nothing was sent: the policy has provenance.required, and only the provider's own builds have a statement")
 }
 
 // askBuild asks for a build, over another stream where one breaks. A provider that

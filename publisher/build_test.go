@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"apocryph/attest/commit"
+	"apocryph/attest/podlog"
 	"apocryph/attest/policy"
 	"apocryph/attest/provenance"
 	"apocryph/attest/receipt"
@@ -41,6 +42,8 @@ type builder struct {
 	said func(*provenance.Build)
 	key  ed25519.PrivateKey
 	got  func(*publisher.Built)
+	// logs changes what the pod log has of the build; nil logs nothing.
+	logs func(*podlog.BuildDone)
 	// errs are answered first, one a call.
 	errs []error
 	asks []publisher.BuildRequest
@@ -83,6 +86,14 @@ func (b *builder) BuildImage(_ context.Context, at publisher.ProviderID, req pub
 		Provenance: envelope, Runtime: "static",
 	}
 	// The receipt names what was said, as that of a provider does.
+	b.f.built = [][]byte{envelope}
+	if b.logs != nil {
+		image, err := manifest.ParseDigest(out.Image.ImageID)
+		must(b.w.t, err)
+		done := podlog.BuildDone{At: said.Finished, PodID: out.ID, Source: "c r", ImageID: image, CID: builtCID, Provenance: provenance.Digest(payload)}
+		b.logs(&done)
+		b.f.logged = []podlog.BuildDone{done}
+	}
 	b.f.receipted = func(r *receipt.Receipt) ed25519.PrivateKey {
 		r.Provenance = []manifest.Digest{provenance.Digest(payload)}
 		return b.f.sign

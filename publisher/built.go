@@ -28,7 +28,9 @@ type made struct {
 // it, that it is about this image, that the commit is the one which was asked for, and
 // that the policy accepts it. All but the commit's own signature, and that the commit
 // names its tree, is the attested builder's word.
-func (s *Service) checkBuilt(req DeployRequest, a *Attested, got Built) (*made, error) {
+//
+// logged says whether the pod log was seen to have it.
+func (s *Service) checkBuilt(req DeployRequest, a *Attested, got Built, logged bool) (*made, error) {
 	said, payload, err := provenance.Open(got.Provenance, a.Result.Claims.ReceiptPublicKey)
 	if err != nil {
 		return nil, status.Wrap(err, status.Untrusted, "build.provenance", "what the provider says of the build is not good: %s", status.Public(err).Detail)
@@ -44,12 +46,13 @@ func (s *Service) checkBuilt(req DeployRequest, a *Attested, got Built) (*made, 
 				WithHint("nothing was deployed")
 		}
 	}
-	return m, appraiseBuild(req.Policy, m, payload)
+	return m, appraiseBuild(req.Policy, m, payload, logged)
 }
 
 // appraiseBuild asks the policy about a build.
-func appraiseBuild(p *policy.Policy, m *made, payload []byte) error {
+func appraiseBuild(p *policy.Policy, m *made, payload []byte, logged bool) error {
 	facts := m.said.Facts(payload)
+	facts.Logged = logged
 	if keys, wanted := p.WantsSigner(); wanted {
 		// An error is a commit that none of them signed, which the policy says.
 		facts.Signer, _ = signerOf(m.said, keys)

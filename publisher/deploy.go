@@ -69,6 +69,10 @@ func (s *Service) Deploy(ctx context.Context, req DeployRequest) (*Deployed, err
 	if err := req.checkSource(); err != nil {
 		return nil, err
 	}
+	warnings, err := req.checkBuilds()
+	if err != nil {
+		return nil, err
+	}
 	if err := s.CheckPolicy(ctx, req.Manifest.Name, req.given()); err != nil {
 		return nil, err
 	}
@@ -100,6 +104,7 @@ func (s *Service) Deploy(ctx context.Context, req DeployRequest) (*Deployed, err
 	for _, c := range choices {
 		d, err := s.deployTo(ctx, req, c, order, sealed)
 		if err == nil {
+			d.Warnings = append(d.Warnings, warnings...)
 			return d, nil
 		}
 		refused = append(refused, fmt.Errorf("provider %s: %w", c.attested.Provider.ID, err))

@@ -33,6 +33,10 @@ type DryRunResult struct {
 // key of one is sent, and nothing is reserved or remembered.
 func (s *Service) DryRun(ctx context.Context, req DeployRequest) (*DryRunResult, error) {
 	req.Report, req.dry = serial(req.Report), true
+	warnings, err := req.checkBuilds()
+	if err != nil {
+		return nil, err
+	}
 	if err := s.CheckPolicy(ctx, req.Manifest.Name, req.given()); err != nil {
 		return nil, err
 	}
@@ -52,6 +56,7 @@ func (s *Service) DryRun(ctx context.Context, req DeployRequest) (*DryRunResult,
 	for _, c := range choices {
 		d, err := s.dryRunAt(ctx, req, c.attested, p)
 		if err == nil {
+			d.Verdict.Warnings = append(d.Verdict.Warnings, warnings...)
 			return d, nil
 		}
 		refused = append(refused, fmt.Errorf("provider %s: %w", c.attested.Provider.ID, err))

@@ -24,6 +24,7 @@ import (
 	"apocryph/attest/client"
 	"apocryph/attest/device/soft"
 	"apocryph/attest/keyrelease"
+	"apocryph/attest/podlog"
 	"apocryph/attest/policy"
 	"apocryph/attest/receipt"
 	"apocryph/attest/verify"
@@ -148,6 +149,11 @@ type fake struct {
 	broken    int
 	// dry is its answer to a dry run.
 	dry *publisher.DryRunAnswer
+
+	// built are statements about its builds; logged are the builds in its pod log, which
+	// it has none of where that is nil.
+	built  [][]byte
+	logged []podlog.BuildDone
 
 	nonces, provisions int
 	// issued are the claims that it made, and until when they are good.
@@ -331,6 +337,12 @@ func (f *fake) attest(req publisher.AttestRequest) (*publisher.Attestation, erro
 		out.Offer = &s
 		digest := s.Digest()
 		c.OfferDigest = digest[:]
+	}
+	if len(req.Images) > 0 {
+		out.Built = f.built
+	}
+	if req.Log && f.logged != nil {
+		out.Log = f.showLog(&c)
 	}
 	if f.claims != nil {
 		f.claims(&c)

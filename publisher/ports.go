@@ -67,6 +67,8 @@ type AttestRequest struct {
 	Log   bool
 	// Tree asks how the transparency log has grown.
 	Tree *TreeRequest
+	// Images are ids of images of which statements are wanted.
+	Images []string
 }
 
 // Attestation is what a provider answered; nothing of it is verified yet.
@@ -78,6 +80,8 @@ type Attestation struct {
 	Log podlog.Shown
 	// Tree is nil for a provider without a log.
 	Tree *TreeAnswer
+	// Built are envelopes of package apocryph/attest/provenance.
+	Built [][]byte
 }
 
 // ProvisionRequest is what travels in the clear.

@@ -63,7 +63,8 @@ func (s *Service) Rollback(ctx context.Context, req RollbackRequest) (*RolledBac
 		tree.Leaves = append(tree.Leaves, r.entry.Leaf())
 	}
 	req.Report(Event{Event: "attest", Provider: string(app.Provider.ID)})
-	a, err := s.attest(ctx, app.Provider, given.Policy, attest.PurposeProvision, AttestRequest{Tree: tree}, nil)
+	known := imagesOf(given.Policy, app.imagesAt(req.To))
+	a, err := s.attest(ctx, app.Provider, given.Policy, attest.PurposeProvision, AttestRequest{Tree: tree, Images: known}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +92,37 @@ func (s *Service) Rollback(ctx context.Context, req RollbackRequest) (*RolledBac
 	if err := s.adoptRollback(ctx, req, given.Policy, a, releases, got, out); err != nil {
 		return nil, err
 	}
+	if err := s.judgeRestored(ctx, given.Policy, out.App, known); err != nil {
+		return nil, err
+	}
 	return out, s.awaitAnswer(ctx, got.Endpoints, a.Result.Claims.IngressTLSKey, req.Report)
+}
+
+// imagesAt are the images of a revision that is remembered, nil for 0 and any other.
+func (a App) imagesAt(revision uint64) []AppImage {
+	for _, r := range a.remembered() {
+		if revision != 0 && r.Revision == revision {
+			return r.Images
+		}
+	}
+	return nil
+}
+
+// judgeRestored asks the policy about the builds of what came back, where that was not
+// known before: which revision it is the provider chose, or nobody here remembers.
+func (s *Service) judgeRestored(ctx context.Context, p *policy.Policy, app App, judged []string) error {
+	images := imagesOf(p, app.Images)
+	if slices.Equal(images, judged) {
+		return nil
+	}
+	a, err := s.attest(ctx, app.Provider, p, attest.PurposeProvision, AttestRequest{Images: images}, nil)
+	if err != nil {
+		return fmt.Errorf("asking how what came back was built: %w", err)
+	}
+	if !a.Verdict.Affirmed {
+		return fmt.Errorf("revision %d runs: %w", app.Revision, denied(a.Verdict))
+	}
+	return nil
 }
 
 // rollbackPolicy is the policy that decides. The last one was checked when it was

@@ -103,7 +103,11 @@ func (w *watch) look(ctx context.Context) error {
 	if err := w.s.CheckPolicy(ctx, w.req.App.Name, given); err != nil {
 		return err
 	}
-	a, err := w.s.Attest(ctx, w.req.App.Provider, given.Policy, attest.PurposeProvision, nil)
+	var images []string
+	if !w.req.MachineOnly {
+		images = imagesOf(given.Policy, w.req.App.Images)
+	}
+	a, err := w.s.attest(ctx, w.req.App.Provider, given.Policy, attest.PurposeProvision, AttestRequest{Images: images}, nil)
 	if err != nil {
 		return err
 	}

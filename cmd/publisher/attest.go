@@ -27,7 +27,8 @@ the policy does not affirm.
 
 With --pod the provider also shows its pod log, which has to lead to what its
 device shows and to say that the app runs as it was deployed: this manifest and
-these images. PROVIDER may be left out then. --explain shows the events, those of
+these images. PROVIDER may be left out then. A policy's section provenance is judged
+by what the provider says of how it built them. --explain shows the events, those of
 other publishers by their kind alone.`,
 		Example: `  publisher attest /ip4/192.0.2.7/tcp/4021/p2p/12D3KooW… --policy policy.yaml
   publisher attest 12D3KooW… --policy policy.yaml --explain
@@ -69,6 +70,9 @@ other publishers by their kind alone.`,
 				return err
 			}
 			a, err := s.Attest(ctx, *t, given.Policy, attest.PurposeProvision, nil)
+			if a != nil && given.Policy.WantsBuilds() {
+				a.Verdict.Warnings = append(a.Verdict.Warnings, "builds are not judged: the policy's section provenance is about images, see --pod APP and `publisher verify`")
+			}
 			if err := g.attested(a, *t, nil, explain, policyPath, err); err != nil {
 				return err
 			}

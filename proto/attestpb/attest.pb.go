@@ -96,7 +96,10 @@ type AttestRequest struct {
 	// log asks for the pod log.
 	Log *LogRequest `protobuf:"bytes,7,opt,name=log,proto3" json:"log,omitempty"`
 	// tree asks for proofs of the transparency log.
-	Tree          *TreeRequest `protobuf:"bytes,8,opt,name=tree,proto3" json:"tree,omitempty"`
+	Tree *TreeRequest `protobuf:"bytes,8,opt,name=tree,proto3" json:"tree,omitempty"`
+	// image_ids are images, "sha256:HEX", of which the caller wants to know how this
+	// provider built them for it; with log, those builds come opened. At most 64.
+	ImageIds      []string `protobuf:"bytes,9,rep,name=image_ids,json=imageIds,proto3" json:"image_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -183,6 +186,13 @@ func (x *AttestRequest) GetLog() *LogRequest {
 func (x *AttestRequest) GetTree() *TreeRequest {
 	if x != nil {
 		return x.Tree
+	}
+	return nil
+}
+
+func (x *AttestRequest) GetImageIds() []string {
+	if x != nil {
+		return x.ImageIds
 	}
 	return nil
 }
@@ -448,6 +458,7 @@ type AttestEvent struct {
 	//
 	//	*AttestEvent_TpmIdentity
 	//	*AttestEvent_Log
+	//	*AttestEvent_Built
 	Body          isAttestEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -508,6 +519,15 @@ func (x *AttestEvent) GetLog() *LogPage {
 	return nil
 }
 
+func (x *AttestEvent) GetBuilt() []byte {
+	if x != nil {
+		if x, ok := x.Body.(*AttestEvent_Built); ok {
+			return x.Built
+		}
+	}
+	return nil
+}
+
 type isAttestEvent_Body interface {
 	isAttestEvent_Body()
 }
@@ -522,9 +542,18 @@ type AttestEvent_Log struct {
 	Log *LogPage `protobuf:"bytes,2,opt,name=log,proto3,oneof"`
 }
 
+type AttestEvent_Built struct {
+	// built is the DSSE envelope of a statement about how one of image_ids was built
+	// (attest/provenance), signed with the key of this start. All come behind the
+	// log and before the result, at most 4 MiB together.
+	Built []byte `protobuf:"bytes,3,opt,name=built,proto3,oneof"`
+}
+
 func (*AttestEvent_TpmIdentity) isAttestEvent_Body() {}
 
 func (*AttestEvent_Log) isAttestEvent_Body() {}
+
+func (*AttestEvent_Built) isAttestEvent_Body() {}
 
 // LogPage is a part of the pod log.
 type LogPage struct {
@@ -1493,7 +1522,7 @@ var File_attest_proto protoreflect.FileDescriptor
 
 const file_attest_proto_rawDesc = "" +
 	"\n" +
-	"\fattest.proto\x12\vapocryph.v0\x1a\fstatus.proto\x1a\x0ecapacity.proto\"\xbc\x02\n" +
+	"\fattest.proto\x12\vapocryph.v0\x1a\fstatus.proto\x1a\x0ecapacity.proto\"\xd9\x02\n" +
 	"\rAttestRequest\x12.\n" +
 	"\apurpose\x18\x01 \x01(\x0e2\x14.apocryph.v0.PurposeR\apurpose\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12#\n" +
@@ -1502,7 +1531,8 @@ const file_attest_proto_rawDesc = "" +
 	"\bcapacity\x18\x05 \x01(\v2\x1c.apocryph.v0.CapacityRequestR\bcapacity\x12\x15\n" +
 	"\x06pod_id\x18\x06 \x01(\tR\x05podId\x12)\n" +
 	"\x03log\x18\a \x01(\v2\x17.apocryph.v0.LogRequestR\x03log\x12,\n" +
-	"\x04tree\x18\b \x01(\v2\x18.apocryph.v0.TreeRequestR\x04tree\" \n" +
+	"\x04tree\x18\b \x01(\v2\x18.apocryph.v0.TreeRequestR\x04tree\x12\x1b\n" +
+	"\timage_ids\x18\t \x03(\tR\bimageIds\" \n" +
 	"\n" +
 	"LogRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\"9\n" +
@@ -1516,10 +1546,11 @@ const file_attest_proto_rawDesc = "" +
 	"\x05event\x18\x01 \x01(\v2\x18.apocryph.v0.AttestEventH\x00R\x05event\x123\n" +
 	"\x06result\x18\x02 \x01(\v2\x19.apocryph.v0.AttestResultH\x00R\x06result\x12+\n" +
 	"\x05error\x18\x03 \x01(\v2\x13.apocryph.v0.StatusH\x00R\x05errorB\x06\n" +
-	"\x04body\"~\n" +
+	"\x04body\"\x96\x01\n" +
 	"\vAttestEvent\x12=\n" +
 	"\ftpm_identity\x18\x01 \x01(\v2\x18.apocryph.v0.TpmIdentityH\x00R\vtpmIdentity\x12(\n" +
-	"\x03log\x18\x02 \x01(\v2\x14.apocryph.v0.LogPageH\x00R\x03logB\x06\n" +
+	"\x03log\x18\x02 \x01(\v2\x14.apocryph.v0.LogPageH\x00R\x03log\x12\x16\n" +
+	"\x05built\x18\x03 \x01(\fH\x00R\x05builtB\x06\n" +
 	"\x04body\"l\n" +
 	"\aLogPage\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x18\n" +
@@ -1687,6 +1718,7 @@ func file_attest_proto_init() {
 	file_attest_proto_msgTypes[5].OneofWrappers = []any{
 		(*AttestEvent_TpmIdentity)(nil),
 		(*AttestEvent_Log)(nil),
+		(*AttestEvent_Built)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

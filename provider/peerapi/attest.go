@@ -38,6 +38,12 @@ func (a *API) attest(ctx context.Context, s *rpc.ServerStream[*attestpb.AttestRe
 	if err := sendLog(s, got.Log); err != nil {
 		return err
 	}
+	for _, envelope := range got.Built {
+		err := s.Send(&attestpb.AttestResponse{Body: &attestpb.AttestResponse_Event{Event: &attestpb.AttestEvent{Body: &attestpb.AttestEvent_Built{Built: envelope}}}})
+		if err != nil {
+			return err
+		}
+	}
 	result := &attestpb.AttestResult{Claims: got.Claims, Evidence: attest.EvidenceToWire(got.Evidence)}
 	if got.Offer != nil {
 		result.Offer = got.Offer.ToWire()
@@ -53,7 +59,7 @@ func attestFromWire(s *rpc.ServerStream[*attestpb.AttestResponse], req *attestpb
 	}
 	r := provider.AttestRequest{Challenge: attest.Challenge{
 		Purpose: purpose, VerifierPeer: []byte(s.Peer()), ProviderPeer: req.GetProviderPeer(),
-	}, Pod: provider.PodID(req.GetPodId())}
+	}, Pod: provider.PodID(req.GetPodId()), Images: req.GetImageIds()}
 	if req.GetLog() != nil {
 		r.Log = &provider.LogRequest{From: req.GetLog().GetFrom()}
 	}

@@ -49,6 +49,7 @@ func TestAttestRefusals(t *testing.T) {
 		"short nonce":  {&attestpb.AttestRequest{Purpose: 1, Nonce: nonce[1:], ProviderPeer: []byte(server.ID())}, "attest.request"},
 		"long nonce":   {&attestpb.AttestRequest{Purpose: 1, Nonce: append(nonce, 0), ProviderPeer: []byte(server.ID())}, "attest.request"},
 		"many types":   {&attestpb.AttestRequest{Purpose: 1, Nonce: nonce, Accept: long, ProviderPeer: []byte(server.ID())}, "attest.request"},
+		"many images":  {&attestpb.AttestRequest{Purpose: 1, Nonce: nonce, ImageIds: make([]string, 65), ProviderPeer: []byte(server.ID())}, "attest.images"},
 		"purpose":      {&attestpb.AttestRequest{Purpose: 99, Nonce: nonce, ProviderPeer: []byte(server.ID())}, "attest.purpose"},
 		"another peer": {&attestpb.AttestRequest{Purpose: 1, Nonce: nonce, ProviderPeer: []byte(client.ID())}, "attest.peer"},
 		"no peer":      {&attestpb.AttestRequest{Purpose: 1, Nonce: nonce}, "attest.peer"},

@@ -51,7 +51,7 @@ func (c *Client) Attest(ctx context.Context, to publisher.ProviderID, req publis
 	if w.PodId = req.PodID; req.Log {
 		w.Log = &attestpb.LogRequest{}
 	}
-	w.Tree = treeToWire(req.Tree)
+	w.Tree, w.ImageIds = treeToWire(req.Tree), req.Images
 	stream, err := rpc.Call(ctx, c.host, id, rpc.Attest, w, func() *attestpb.AttestResponse { return new(attestpb.AttestResponse) })
 	if err != nil {
 		return nil, err
@@ -78,11 +78,23 @@ func (c *Client) Attest(ctx context.Context, to publisher.ProviderID, req publis
 			return nil, err
 		}
 	}
+	var built [][]byte
+	for total := 0; len(built) < len(req.Images) && res.GetEvent().GetBuilt() != nil; {
+		envelope := res.GetEvent().GetBuilt()
+		// A provider that sends without end must not fill our memory.
+		if total += len(envelope); total > attest.MaxStatements {
+			return nil, badAnswer("statements about builds of more than 4 MiB")
+		}
+		built = append(built, envelope)
+		if res, err = receive(stream); err != nil {
+			return nil, err
+		}
+	}
 	result := res.GetResult()
 	if result == nil {
 		return nil, badAnswer("neither evidence nor a refusal")
 	}
-	out := &publisher.Attestation{Claims: result.GetClaims(), Log: log, Tree: treeFromWire(result.GetTree())}
+	out := &publisher.Attestation{Claims: result.GetClaims(), Log: log, Built: built, Tree: treeFromWire(result.GetTree())}
 	if out.Evidence, err = attest.EvidenceFromWire(result.GetEvidence()); err != nil {
 		return nil, err
 	}
