@@ -250,7 +250,9 @@ func TestPrivateAfterAKill(t *testing.T) {
 	spy := newSpies(t)
 	spy.below(p.Dir)
 	p.Start()
-	var builds struct{ Data []struct{ Status, Code, Error, Hint string } }
+	var builds struct {
+		Data []struct{ Status, Code, Error, Hint string }
+	}
 	harness.JSON(t, harness.Socket(p.Info.APISocket), "GET", "/api/v1/builds", &builds)
 	if len(builds.Data) != 1 || builds.Data[0].Status != "failed" || builds.Data[0].Code != "build.credential_lost" || !strings.Contains(builds.Data[0].Hint, "deploy again") {
 		t.Errorf("the builds are %+v", builds.Data)
