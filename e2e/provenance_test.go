@@ -198,6 +198,16 @@ func TestProvenance(t *testing.T) {
 		})
 	}
 
+	// Who does not take the software's word wants the log beside it.
+	strict := with("required: true", "logged: true", repo, branch, signer)
+	whole := d.w.Write("whole.json", func() string { b, _ := json.Marshal(doc); return string(b) }())
+	user.Must("verify", whole, "--offline", "--nonce", nonce, "--policy", strict)
+	bare := maps.Clone(doc)
+	delete(bare, "log")
+	file := offline(bare)[1]
+	user.Must("verify", file, "--offline", "--nonce", nonce, "--policy", pol)
+	user.Fails(12, []string{"ATT-124"}, "verify", file, "--offline", "--nonce", nonce, "--policy", strict)
+
 	// The receipt with what the API says of the build; after the next start the same
 	// statement has another signature, and the log goes on.
 	id := build["build_id"].(string)
