@@ -93,11 +93,13 @@ func wheelOf(t *testing.T, name, text string) string {
 }
 
 // TestBuildsFromCommits deploys commits of each kind, and asks the apps through the
-// ingress (I3, I4, I5). The same commit gives the same image.
+// ingress (I3, I4, I5). The same commit gives the same image, also from another copy of
+// the repository and to a provider with another locale and time zone (I6).
 func TestBuildsFromCommits(t *testing.T) {
 	d := builder(t)
 	defer d.clean(t)
 	server := staticServer(t, d.w)
+	made := map[string]map[string]any{}
 	for _, app := range []struct {
 		name, from string
 		more       map[string]string
@@ -139,7 +141,24 @@ func TestBuildsFromCommits(t *testing.T) {
 			if second["status"] != "succeeded" || second["image_digest"] != first["image_digest"] || second["build_id"] == first["build_id"] {
 				t.Errorf("%v was %v: %v", second["image_digest"], first["image_digest"], second)
 			}
+			made[dir] = first
 		})
+	}
+	d.Stop()
+	d.Env = []string{"LC_ALL=tr_TR.UTF-8", "LANG=tr_TR.UTF-8", "TZ=Pacific/Kiritimati"}
+	d.Start()
+	d.env = []string{"API=http://" + d.Info.API, "BASE=http://" + d.Info.API, "INGRESS=http://" + d.Info.Ingress}
+	for dir, first := range made {
+		name := fmt.Sprint(first["app"])
+		copied := d.w.Path("repos", "copy-"+name)
+		// Without -p the files are as new as the copy.
+		if out, err := exec.CommandContext(t.Context(), "cp", "-r", dir, copied).CombinedOutput(); err != nil {
+			t.Fatalf("copying %s: %v\n%s", dir, err, out)
+		}
+		again := d.deploySource(t, "copy-"+name, copied, "main")
+		if again["status"] != "succeeded" || again["image_digest"] != first["image_digest"] {
+			t.Errorf("%s: %v was %v: %v", name, again["image_digest"], first["image_digest"], again)
+		}
 	}
 }
 

@@ -23,6 +23,8 @@ type Provider struct {
 	log   syncBuffer
 	ended chan error
 	Info  Info
+	// Env is added to the environment of the next start.
+	Env []string
 }
 
 // Info is provider.json.
@@ -84,7 +86,7 @@ func (p *Provider) TryStart() error {
 		args = dropFirst(dropFirst(args, "--listen"), "--ingress")
 	}
 	p.cmd = p.w.command(p.w.providerBin, args...)
-	p.cmd.Env = env(p.w.Path("home"))
+	p.cmd.Env = append(env(p.w.Path("home")), p.Env...)
 	p.cmd.Stderr = &p.log
 	p.ended = make(chan error, 1)
 	if err := p.cmd.Start(); err != nil {

@@ -11,16 +11,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -231,49 +228,5 @@ func TestI5PythonImage(t *testing.T) {
 	}
 	if _, ok := c.Config.ExposedPorts["50051/tcp"]; !ok || !slices.Contains(c.Config.Env, "PYTHONPATH=/app:/opt/deps") || !slices.Contains(c.Config.Env, "PATH=/usr/bin") {
 		t.Errorf("%s", res.Image.Config)
-	}
-}
-
-// TestI6SameDigest: the same tree in another place, with other times, umask and
-// order of writing, gives the same image in each runtime.
-func TestI6SameDigest(t *testing.T) {
-	all := requests(t)
-	for name, req := range map[string]Request{"static": {Runtime: Static, FS: site(), Platform: amd64}, "binary": {Runtime: Binary, FS: app(), Platform: amd64}} {
-		all[name] = struct {
-			req  Request
-			left map[string][]byte
-		}{req, nil}
-	}
-	for name, r := range all {
-		var first string
-		tree := r.req.FS.(fstest.MapFS)
-		for i, umask := range []int{0o022, 0o077} {
-			names := slices.Sorted(maps.Keys(tree))
-			if i == 1 {
-				slices.Reverse(names)
-			}
-			dir := filepath.Join(t.TempDir(), strings.Repeat("d", i+1))
-			old := syscall.Umask(umask)
-			for _, f := range names {
-				path, file := filepath.Join(dir, f), tree[f]
-				must(t, os.MkdirAll(filepath.Dir(path), 0o777))
-				if file.Mode&fs.ModeSymlink != 0 {
-					must(t, os.Symlink(string(file.Data), path))
-					continue
-				}
-				must(t, os.WriteFile(path, file.Data, 0o666|file.Mode&0o100|file.Mode&0o100>>3))
-				must(t, os.Chtimes(path, time.Unix(int64(i)*1e8, 0), time.Unix(int64(i)*1e8, 5)))
-			}
-			req := r.req
-			req.FS = os.DirFS(dir)
-			res := build(t, langBuilder(t, leaving(r.left)), req)
-			syscall.Umask(old)
-			if first == "" {
-				first = res.Image.Digest
-			}
-			if res.Image.Digest != first {
-				t.Errorf("%s: got %s and %s", name, first, res.Image.Digest)
-			}
-		}
 	}
 }
