@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -126,32 +125,5 @@ func inMemory(text string) (*os.File, error) {
 // Sweep removes what crashed processes have left in a scratch directory. It is
 // safe beside fetchers in use.
 func Sweep(dir string) error {
-	all, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("listing scratch repositories: %w", err)
-	}
-	errs := []error{source.Sweep(dir)}
-	for _, e := range all {
-		if e.IsDir() && strings.HasPrefix(e.Name(), scratchPrefix) {
-			errs = append(errs, sweep(filepath.Join(dir, e.Name())))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func sweep(dir string) error {
-	f, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return fmt.Errorf("opening a scratch repository: %w", err)
-	}
-	s := scratch{dir: dir, f: f}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
-		return f.Close()
-	}
-	if err := s.remove(); err != nil {
-		return fmt.Errorf("removing a scratch repository: %w", err)
-	}
-	return nil
+	return errors.Join(source.Sweep(dir), source.SweepPrefix(dir, scratchPrefix))
 }

@@ -3,11 +3,9 @@ package source
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -51,39 +49,4 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
-}
-
-// Sweep removes the staging directories below parent whose process is gone. It
-// is safe beside trees in use, in this process or another.
-func Sweep(parent string) error {
-	all, err := os.ReadDir(parent)
-	if err != nil {
-		return fmt.Errorf("listing staging directories: %w", err)
-	}
-	var errs []error
-	for _, e := range all {
-		if e.IsDir() && strings.HasPrefix(e.Name(), stagingPrefix) {
-			errs = append(errs, sweep(filepath.Join(parent, e.Name())))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func sweep(dir string) error {
-	f, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return fmt.Errorf("opening a staging directory: %w", err)
-	}
-	defer f.Close()
-	if err := lock(f); errors.Is(err, unix.EWOULDBLOCK) {
-		return nil
-	} else if err != nil {
-		return fmt.Errorf("locking a staging directory: %w", err)
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("removing a staging directory: %w", err)
-	}
-	return nil
 }
