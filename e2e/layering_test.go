@@ -35,7 +35,7 @@ var layers = map[string]int{
 	"p2p/source": 4, "provider": 6, "publisher": 6, "provider/containerd/attendant": 1, "provider/containerd/attendant/apocryph-attendant": 2,
 	"provider/auth": 6, "provider/keyed": 1, "provider/follow": 1, "p2p/public": 1, "provider/pull": 9,
 	"provider/artifacts": 6,
-	"provider/inventory": 7, "provider/containerd": 7, "provider/runtimetest": 7, "provider/images": 7,
+	"provider/inventory": 7, "provider/containerd": 7, "provider/runtimetest": 7, "provider/providertest": 2, "provider/images": 7,
 	"provider/store": 7, "provider/ingress": 7, "provider/vault": 7, "provider/peerapi": 7, "provider/deploy": 8, "provider/httpapi": 10,
 	"provider/builds": 7, "manifest/slug": 3, "manifest/detect": 3, "attest/commit": 2, "attest/provenance": 3, "attest/dsse": 1, "attest/provenance/sbom": 3, "p2p/git": 5, "p2p/git/gittest": 5,
 	"provider/measure": 7, "provider/certs": 7, "provider/certs/acmetest": 1,
@@ -152,7 +152,7 @@ func TestLayering(t *testing.T) {
 
 // forTests reports whether a package exists for tests alone.
 func forTests(name string) bool {
-	return strings.HasPrefix(name, "e2e") || strings.HasPrefix(name, "provider/runtimetest") || name == "p2p/p2ptest" || name == "p2p/git/gittest" || name == "attest/attesttest"
+	return strings.HasPrefix(name, "e2e") || strings.HasPrefix(name, "provider/runtimetest") || name == "provider/providertest" || name == "p2p/p2ptest" || name == "p2p/git/gittest" || name == "attest/attesttest"
 }
 
 func TestOneDependencyOneHome(t *testing.T) {

@@ -148,7 +148,7 @@ func TestGit(t *testing.T) {
 	if string(w.arts[b.ArtifactID]) != "\x7fELF" || w.said[0].Binary != digestOf("\x7fELF") || w.said[0].Source.Commit != b.Source.Commit || w.said[0].Upload != "" {
 		t.Errorf("got %q, %+v", w.arts[b.ArtifactID], w.said[0])
 	}
-	if bytes.Contains(w.docs.all[b.ID], []byte("s3cret")) {
+	if bytes.Contains(w.docs.Get(b.ID), []byte("s3cret")) {
 		t.Error("the record of an ended build has the credential")
 	}
 	r.Git.Path = "nowhere"
@@ -245,11 +245,11 @@ func TestRefusals(t *testing.T) {
 			refused(t, err, status.InvalidArgument, "build.invalid")
 		})
 	}
-	w.docs.fail = errors.New("full")
+	w.docs.Fail(errors.New("full"))
 	if _, err := q.Submit(t.Context(), w.upload("x")); err == nil {
 		t.Error("a build that is not stored was acknowledged")
 	}
-	w.docs.fail = nil
+	w.docs.Fail(nil)
 	if left, err := os.ReadDir(w.cfg.Dir); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
@@ -282,14 +282,10 @@ func TestDeletedArtifact(t *testing.T) {
 	b, _ = ended(t, q, b.ID)
 	stop()
 	must(t, w.Delete(t.Context(), "team", b.ArtifactID))
-	w.docs.mu.Lock()
-	before := w.docs.all[b.ID]
-	w.docs.mu.Unlock()
+	before := w.docs.Get(b.ID)
 	_, stop = w.run()
 	eventually(t, "the image is released", func() bool {
-		w.docs.mu.Lock()
-		defer w.docs.mu.Unlock()
-		return !bytes.Equal(before, w.docs.all[b.ID])
+		return !bytes.Equal(before, w.docs.Get(b.ID))
 	})
 	stop()
 	if len(w.pins) != 0 {

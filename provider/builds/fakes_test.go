@@ -1,7 +1,6 @@
 package builds_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"fmt"
@@ -34,58 +33,17 @@ import (
 	"apocryph/provider/artifacts"
 	"apocryph/provider/build"
 	"apocryph/provider/builds"
+	"apocryph/provider/providertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func refused(t testing.TB, err error, code status.Code, reason string) {
-	t.Helper()
-	if status.CodeOf(err) != code || status.ReasonOf(err) != reason {
-		t.Fatalf("got %v (%v %s), want %v %s", err, status.CodeOf(err), status.ReasonOf(err), code, reason)
-	}
-}
-
-// docs is a Documents. Each Put may be looked at before it counts.
-type docs struct {
-	mu   sync.Mutex
-	all  map[string][]byte
-	fail error
-}
-
-func (d *docs) Put(_ context.Context, name string, value []byte) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.fail != nil {
-		return d.fail
-	}
-	d.all[name] = bytes.Clone(value)
-	return nil
-}
-
-func (d *docs) All(context.Context) (map[string][]byte, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return maps.Clone(d.all), nil
-}
-
-func (d *docs) Delete(_ context.Context, name string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.all, name)
-	return nil
-}
+var must, refused, eventually = providertest.Must, providertest.Refused, providertest.Eventually
 
 // world is what outlives a process, and all that a queue uses.
 type world struct {
 	t    *testing.T
-	docs *docs
+	docs *providertest.Documents
 	dir  string
 	cfg  builds.Config
 
@@ -113,7 +71,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{
-		t: t, docs: &docs{all: map[string][]byte{}}, dir: t.TempDir(), pins: map[provider.InstanceID]int{}, arts: map[string][]byte{}, kept: map[string]string{},
+		t: t, docs: providertest.NewDocuments(), dir: t.TempDir(), pins: map[provider.InstanceID]int{}, arts: map[string][]byte{}, kept: map[string]string{},
 		at: make(chan string), goOn: make(chan struct{}), broken: map[string]error{},
 	}
 	w.cfg = builds.Config{
@@ -314,18 +272,7 @@ func (w *world) run() (q *builds.Queue, stop func()) {
 	w.t.Helper()
 	q, err := builds.New(w.cfg)
 	must(w.t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- q.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Error(err)
-		}
-	})
-	w.t.Cleanup(stop)
-	<-q.Ready()
-	return q, stop
+	return q, providertest.Run(w.t, q.Run, q.Ready())
 }
 
 // upload is a request with one file.
@@ -369,13 +316,13 @@ func (c chatty) Build(ctx context.Context, j builds.Job) (builds.Made, error) {
 
 // snapshot is the world as it is, to be gone back to.
 func (w *world) snapshot() func(*testing.T) *world {
-	all, pins, arts, kept := maps.Clone(w.docs.all), maps.Clone(w.pins), maps.Clone(w.arts), maps.Clone(w.kept)
+	docs, pins, arts, kept := w.docs.Clone(), maps.Clone(w.pins), maps.Clone(w.arts), maps.Clone(w.kept)
 	dir := w.t.TempDir()
 	must(w.t, os.CopyFS(dir, os.DirFS(w.dir)))
 	return func(t *testing.T) *world {
 		n := newWorld(t)
-		n.docs.all, n.pins, n.arts, n.kept, n.dir = all, pins, arts, kept, dir
-		n.cfg.Dir = filepath.Join(dir, "builds")
+		n.docs, n.pins, n.arts, n.kept, n.dir = docs, pins, arts, kept, dir
+		n.cfg.Documents, n.cfg.Dir = docs, filepath.Join(dir, "builds")
 		return n
 	}
 }

@@ -83,8 +83,8 @@ func TestDrop(t *testing.T) {
 		must(t, q.Drop(t.Context(), ns, b.ID))
 		refused(t, q.Drop(t.Context(), ns, b.ID), status.NotFound, "build.unknown")
 	}
-	if len(w.pins)+len(w.arts)+len(w.kept)+len(w.docs.all) > 0 {
-		t.Errorf("left pins %v, artifacts %v, statements %v, records %d", w.pins, w.arts, w.kept, len(w.docs.all))
+	if len(w.pins)+len(w.arts)+len(w.kept)+w.docs.Len() > 0 {
+		t.Errorf("left pins %v, artifacts %v, statements %v, records %d", w.pins, w.arts, w.kept, w.docs.Len())
 	}
 }
 

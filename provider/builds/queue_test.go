@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -13,21 +12,6 @@ import (
 	"apocryph/proto/status"
 	"apocryph/provider/builds"
 )
-
-// eventually waits for what another goroutine does.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not yet: %s", what)
-		}
-	}
-}
 
 func in(ns string) func(*builds.Request) {
 	return func(r *builds.Request) { r.Namespace = ns }

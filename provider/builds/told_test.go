@@ -9,12 +9,13 @@ import (
 	"testing"
 
 	"apocryph/provider/builds"
+	"apocryph/provider/providertest"
 )
 
 // asking asks for the image while the end of its build is being stored: as soon as
 // anybody can hear of that end.
 type asking struct {
-	*docs
+	*providertest.Documents
 	q      *builds.Queue
 	answer chan error
 }
@@ -39,14 +40,14 @@ func (a *asking) Put(ctx context.Context, name string, value []byte) error {
 			runtime.Gosched()
 		}
 	}
-	return a.docs.Put(ctx, name, value)
+	return a.Documents.Put(ctx, name, value)
 }
 
 // TestImageIsThereAtTheEnd: a deployment that hears of the end of its build asks for the
 // image at once.
 func TestImageIsThereAtTheEnd(t *testing.T) {
 	w := newWorld(t)
-	a := &asking{docs: w.docs, answer: make(chan error, 1)}
+	a := &asking{Documents: w.docs, answer: make(chan error, 1)}
 	w.cfg.Documents = a
 	q, _ := w.run()
 	a.q = q

@@ -27,12 +27,13 @@ import (
 	"apocryph/provider/artifacts"
 	"apocryph/provider/builds"
 	"apocryph/provider/deploy"
+	"apocryph/provider/providertest"
 )
 
 // yard is what builds are made in: the queue is real, the rest is not.
 type yard struct {
 	w    *world
-	docs *docs
+	docs *providertest.Documents
 	dir  string
 
 	mu   sync.Mutex
@@ -99,7 +100,7 @@ func (y *yard) Delete(_ context.Context, _, id string) error {
 }
 
 func newYard(w *world) *yard {
-	return &yard{w: w, docs: &docs{all: map[string][]byte{}}, dir: filepath.Join(w.t.TempDir(), "builds"), arts: map[string]bool{}}
+	return &yard{w: w, docs: providertest.NewDocuments(), dir: filepath.Join(w.t.TempDir(), "builds"), arts: map[string]bool{}}
 }
 
 // run starts the queue; both stop together.

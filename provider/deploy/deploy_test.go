@@ -134,7 +134,7 @@ func TestRefusals(t *testing.T) {
 	}
 	_, err := o.Submit(t.Context(), w.site(func(r *deploy.Request) { r.App = "UPPER" }))
 	refused(t, err, status.InvalidArgument, "app.invalid")
-	w.deps.fail = errors.New("full")
+	w.deps.Fail(errors.New("full"))
 	if _, err := o.Submit(t.Context(), w.site()); err == nil {
 		t.Error("a deployment that is not stored was acknowledged")
 	}
@@ -280,8 +280,8 @@ func TestAgain(t *testing.T) {
 	err = o.Logs(t.Context(), "team", one.ID, provider.LogQuery{}, nil)
 	refused(t, err, status.NotFound, "deployment.no_logs")
 	must(t, o.DeleteApp(t.Context(), "team", one.AppID))
-	if len(w.core.pods) != 0 || len(w.apps.all) != 0 || len(w.deps.all) != 0 || len(w.shop.aliases) != 0 {
-		t.Errorf("left: %v %v %v %v", w.core.pods, w.apps.all, w.deps.all, w.shop.aliases)
+	if len(w.core.pods) != 0 || w.apps.Len() != 0 || w.deps.Len() != 0 || len(w.shop.aliases) != 0 {
+		t.Errorf("left: %v %v %v %v", w.core.pods, w.apps.Len(), w.deps.Len(), w.shop.aliases)
 	}
 	refused(t, o.DeleteApp(t.Context(), "team", one.AppID), status.NotFound, "app.unknown")
 }
@@ -357,7 +357,7 @@ func TestPlan(t *testing.T) {
 	if p.Asset != "EUR" || p.PerHour != "0.02" || len(p.Changes) != 1 || p.Changes[0] != (deploy.Change{Field: "replicas.min", Kind: "changed", Old: "1", New: "2"}) {
 		t.Errorf("got %+v", p)
 	}
-	if p.Operation != "create" || !slices.Equal(p.Entry.Reason, []string{"it is static"}) || w.core.order("team", "shop") != nil || len(w.deps.all) != 0 {
+	if p.Operation != "create" || !slices.Equal(p.Entry.Reason, []string{"it is static"}) || w.core.order("team", "shop") != nil || w.deps.Len() != 0 {
 		t.Errorf("got %+v", p)
 	}
 	d, err := o.Submit(t.Context(), w.site())

@@ -76,14 +76,14 @@ func TestDomains(t *testing.T) {
 	// An update of the app keeps them; a store that fails takes nothing.
 	_, err = o.UpdateApp(t.Context(), "team", d.AppID, 0, func(a *deploy.App) error { a.Description, a.Domains = "x", nil; return nil })
 	must(t, err)
-	w.apps.fail = errors.New("disk full")
+	w.apps.Fail(errors.New("disk full"))
 	if err := add(other.ID, deploy.Domain{Domain: "y.example.org"}); err == nil {
 		t.Error("it is kept")
 	}
 	if err := o.RemoveDomain(t.Context(), "team", d.AppID, "shop.example.org"); err == nil {
 		t.Error("it is removed")
 	}
-	w.apps.fail = nil
+	w.apps.Fail(nil)
 	leads()
 
 	stop()

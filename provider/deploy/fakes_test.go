@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -25,53 +24,12 @@ import (
 	"apocryph/provider"
 	"apocryph/provider/build"
 	"apocryph/provider/deploy"
+	"apocryph/provider/providertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func refused(t testing.TB, err error, code status.Code, reason string) {
-	t.Helper()
-	if status.CodeOf(err) != code || status.ReasonOf(err) != reason {
-		t.Fatalf("got %v (%v %s), want %v %s", err, status.CodeOf(err), status.ReasonOf(err), code, reason)
-	}
-}
-
-// docs is a Documents.
-type docs struct {
-	mu   sync.Mutex
-	all  map[string][]byte
-	fail error
-}
-
-func (d *docs) Put(_ context.Context, name string, value []byte) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.fail != nil {
-		return d.fail
-	}
-	d.all[name] = bytes.Clone(value)
-	return nil
-}
-
-func (d *docs) All(context.Context) (map[string][]byte, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return maps.Clone(d.all), nil
-}
-
-func (d *docs) Delete(_ context.Context, name string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.all, name)
-	return nil
-}
+var must, refused = providertest.Must, providertest.Refused
 
 // core is the provider core: one revision a pod at once, and what it was.
 type core struct {
@@ -339,7 +297,7 @@ func (w *workshop) SetAliases(a map[string]provider.Alias) {
 // world is what outlives a process.
 type world struct {
 	t            *testing.T
-	apps, deps   *docs
+	apps, deps   *providertest.Documents
 	core         *core
 	shop         *workshop
 	staging      string
@@ -352,7 +310,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	return &world{
-		t: t, apps: &docs{all: map[string][]byte{}}, deps: &docs{all: map[string][]byte{}},
+		t: t, apps: providertest.NewDocuments(), deps: providertest.NewDocuments(),
 		core: &core{pods: map[string]*corePod{}}, shop: &workshop{kept: map[provider.InstanceID]bool{}, held: map[string]string{}}, staging: t.TempDir(),
 	}
 }
@@ -378,25 +336,7 @@ func (w *world) run() (o *deploy.Orchestrator, stop func()) {
 			return &oci.Image{}, nil
 		},
 	})
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- o.Run(ctx) }()
-	var once sync.Once
-	stop = func() {
-		once.Do(func() {
-			cancel()
-			if err := <-done; err != nil {
-				w.t.Error(err)
-			}
-		})
-	}
-	w.t.Cleanup(stop)
-	select {
-	case <-o.Ready():
-	case err := <-done:
-		w.t.Fatalf("it ended: %v", err)
-	}
-	return o, stop
+	return o, providertest.Run(w.t, o.Run, o.Ready())
 }
 
 // site is a request for a static site.

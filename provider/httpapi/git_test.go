@@ -15,6 +15,7 @@ import (
 	"apocryph/provider"
 	"apocryph/provider/deploy"
 	"apocryph/provider/httpapi"
+	"apocryph/provider/providertest"
 	"apocryph/provider/pull"
 )
 
@@ -80,7 +81,7 @@ func newHost(t *testing.T, change ...func(*httpapi.Config)) *host {
 	}
 	serving := make(chan struct{})
 	close(serving)
-	documents := func() *documents { return &documents{all: map[string][]byte{}} }
+	documents := providertest.NewDocuments
 	s := &synced{core: deploy.New(deploy.Config{Apps: documents(), Deployments: documents(), Serving: serving, Now: time.Now, Aliases: noHosts{}})}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

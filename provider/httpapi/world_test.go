@@ -1,7 +1,6 @@
 package httpapi_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -21,6 +19,7 @@ import (
 	"apocryph/provider/artifacts"
 	"apocryph/provider/auth"
 	"apocryph/provider/httpapi"
+	"apocryph/provider/providertest"
 )
 
 // TestMain leaves out what net/http does after it refused a header: it waits half
@@ -114,35 +113,7 @@ func (m *tokenMemory) DeleteToken(_ context.Context, id string) error {
 	return nil
 }
 
-// documents keep answers in memory.
-type documents struct {
-	mu  sync.Mutex
-	all map[string][]byte
-}
-
-func (d *documents) Put(_ context.Context, name string, v []byte) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.all[name] = bytes.Clone(v)
-	return nil
-}
-
-func (d *documents) All(context.Context) (map[string][]byte, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	out := map[string][]byte{}
-	for k, v := range d.all {
-		out[k] = v
-	}
-	return out, nil
-}
-
-func (d *documents) Delete(_ context.Context, name string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.all, name)
-	return nil
-}
+var eventually = providertest.Eventually
 
 // world is an API over fakes, served over TCP and a socket.
 type world struct {
@@ -152,7 +123,7 @@ type world struct {
 	pods    *core
 	deploys *orchestrator
 	store   *artifacts.Store
-	answers *documents
+	answers *providertest.Documents
 	// addr is the TCP address, path the socket.
 	addr, path string
 	// tcp has no credential, socket is the operator.
@@ -163,7 +134,7 @@ type world struct {
 // newWorld starts one; change alters its configuration.
 func newWorld(t *testing.T, change ...func(*httpapi.Config)) *world {
 	t.Helper()
-	w := &world{t: t, pods: readyCore(), deploys: newOrchestrator(), answers: &documents{all: map[string][]byte{}}}
+	w := &world{t: t, pods: readyCore(), deploys: newOrchestrator(), answers: providertest.NewDocuments()}
 	dir := t.TempDir()
 	staging := filepath.Join(dir, "staging")
 	if err := os.Mkdir(staging, 0o700); err != nil {
@@ -316,19 +287,4 @@ func (r reply) problem(t *testing.T, code int, reason string, names ...string) m
 		}
 	}
 	return doc
-}
-
-// eventually waits for what another goroutine does.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not yet: %s", what)
-		}
-	}
 }

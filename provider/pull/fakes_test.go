@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -18,36 +17,13 @@ import (
 	"apocryph/proto/status"
 	"apocryph/provider"
 	"apocryph/provider/deploy"
+	"apocryph/provider/providertest"
 	"apocryph/provider/pull"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// docs are documents that outlive a process.
-type docs struct {
-	mu  sync.Mutex
-	all map[string][]byte
-}
-
-func (d *docs) Put(_ context.Context, name string, value []byte) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.all[name] = slices.Clone(value)
-	return nil
-}
-
-func (d *docs) All(context.Context) (map[string][]byte, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return maps.Clone(d.all), nil
-}
-
-func (d *docs) Delete(_ context.Context, name string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.all, name)
-	return nil
-}
+var must, refused = providertest.Must, providertest.Refused
 
 // pipeline is the parts of the orchestrator: everything comes up at once, unless
 // an app is bad.
@@ -152,13 +128,13 @@ type world struct {
 	*pipeline
 	t      *testing.T
 	server *gittest.Server
-	docs   *docs
+	docs   *providertest.Documents
 	every  time.Duration
 }
 
 func newWorld(t *testing.T) *world {
 	return &world{
-		t: t, server: gittest.New(t), docs: &docs{all: map[string][]byte{}}, every: time.Hour,
+		t: t, server: gittest.New(t), docs: providertest.NewDocuments(), every: time.Hour,
 		pipeline: &pipeline{t: t, apps: map[string]*placed{}, unbuildable: map[string]bool{}, unhealthy: map[string]bool{}, ends: map[string]deploy.Deployment{}},
 	}
 }
@@ -180,7 +156,7 @@ func (w *world) run() *node {
 	close(serving)
 	// Groups are the real ones.
 	core := deploy.New(deploy.Config{
-		Apps: &docs{all: map[string][]byte{}}, Deployments: &docs{all: map[string][]byte{}}, Serving: serving, Now: time.Now, Aliases: noAliases{},
+		Apps: providertest.NewDocuments(), Deployments: providertest.NewDocuments(), Serving: serving, Now: time.Now, Aliases: noAliases{},
 	})
 	p := pull.New(pull.Settings{
 		Documents: w.docs, Sources: f, Deploys: deploys{w.pipeline, core}, Apps: w.pipeline, Staging: w.t.TempDir(), Now: time.Now, Every: w.every,
@@ -266,18 +242,4 @@ func (w *world) done() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Sorted(slices.Values(w.log))
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func refused(t testing.TB, err error, code status.Code, reason string) {
-	t.Helper()
-	if status.CodeOf(err) != code || status.ReasonOf(err) != reason {
-		t.Errorf("got %v (%s %s), want %s %s", err, status.CodeOf(err), status.ReasonOf(err), code, reason)
-	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"apocryph/p2p/git/gittest"
 	"apocryph/proto/status"
+	"apocryph/provider/providertest"
 	"apocryph/provider/pull"
 )
 
@@ -193,7 +194,7 @@ func TestAuto(t *testing.T) {
 func FuzzHook(f *testing.F) {
 	f.Add("push", "sha256=00", []byte(`{"ref":"refs/heads/main"}`))
 	f.Add("Push Hook", secret, []byte(`{`))
-	p := pull.New(pull.Settings{Documents: &docs{all: map[string][]byte{}}, Now: time.Now})
+	p := pull.New(pull.Settings{Documents: providertest.NewDocuments(), Now: time.Now})
 	_, err := p.Put(context.Background(), pull.Config{Namespace: "team", Repo: "a/b", WebhookSecret: secret}, 0)
 	if err != nil {
 		f.Fatal(err)
