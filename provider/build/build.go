@@ -134,6 +134,9 @@ type Config struct {
 	// Env is "NAME=value" for commands, such as a proxy or the index of packages. It
 	// is public: commands that strangers wrote see it.
 	Env []string
+	// Offline gives commands no network. What lock files name is then refused, with that
+	// reason; what a tree brings along is built.
+	Offline bool
 }
 
 // Builder builds images. It is used by several goroutines.

@@ -6,9 +6,10 @@ const fs = require('node:fs');
 const http = require('node:http');
 const https = require('node:https');
 
-const tries = 4;
+const tries = 3;
 const atOnce = 8;
 const maxRedirects = 5;
+const idle = 15000;
 // NPM_CONFIG_REGISTRY is where all packages come from, whatever the lock file says.
 const registry = process.env.NPM_CONFIG_REGISTRY;
 
@@ -22,7 +23,7 @@ const place = (url) => {
 
 const download = (url, left) => new Promise((resolve, reject) => {
   const client = url.startsWith('http:') ? http : https;
-  const request = client.get(url, { timeout: 60000 }, (answer) => {
+  const request = client.get(url, { timeout: idle }, (answer) => {
     const { statusCode, headers } = answer;
     if (statusCode >= 300 && statusCode < 400 && headers.location && left > 0) {
       answer.resume();
@@ -30,30 +31,35 @@ const download = (url, left) => new Promise((resolve, reject) => {
     }
     if (statusCode !== 200) {
       answer.resume();
-      return reject(new Error(`${url}: HTTP ${statusCode}`));
+      const refused = statusCode >= 400 && statusCode < 500 && statusCode !== 408 && statusCode !== 429;
+      return reject(Object.assign(new Error(`HTTP ${statusCode}`), refused ? { kind: 'absent' } : {}));
     }
     const parts = [];
     answer.on('data', (part) => parts.push(part));
     answer.on('end', () => resolve(Buffer.concat(parts)));
     answer.on('error', reject);
   });
-  request.on('timeout', () => request.destroy(new Error(`${url}: no answer for 60 s`)));
+  request.on('timeout', () => request.destroy(new Error(`nothing for ${idle / 1000} s`)));
   request.on('error', reject);
 });
 
 const fetchOne = async ({ url, integrity, file }) => {
+  const from = place(url);
   for (let attempt = 1; ; attempt++) {
     try {
-      const data = await download(place(url), maxRedirects);
+      const data = await download(from, maxRedirects);
       const algorithm = integrity.slice(0, integrity.indexOf('-'));
       const sum = crypto.createHash(algorithm).update(data).digest('base64');
-      if (`${algorithm}-${sum}` !== integrity) throw new Error(`${url}: got ${algorithm}-${sum}, want ${integrity}`);
+      if (`${algorithm}-${sum}` !== integrity) {
+        throw Object.assign(new Error(`got ${algorithm}-${sum}, want ${integrity}`), { kind: 'another hash' });
+      }
       fs.writeFileSync(`/out/${file}`, data);
-      console.log(`${url}: ${data.length} bytes`);
+      console.log(`${from}: ${data.length} bytes`);
       return;
     } catch (error) {
-      console.error(String(error.message || error));
-      if (attempt === tries) throw error;
+      // The builder reads these lines: what went wrong, with what, and how.
+      console.error(`${error.kind || 'no answer'}: ${from}: ${error.message || error.code || error}`);
+      if (attempt === tries || error.kind === 'absent') throw error;
       await new Promise((again) => setTimeout(again, 500 * attempt));
     }
   }

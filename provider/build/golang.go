@@ -45,7 +45,7 @@ func (b *Builder) golang(ctx context.Context, req Request, res *Result) error {
 		},
 	})
 	if err != nil {
-		return err
+		return b.downloaded(err, "what go.mod names", goSays)
 	}
 	defer out.close()
 	// The command is over: nobody exchanges the file between the look and the use.

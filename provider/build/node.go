@@ -114,6 +114,10 @@ func needsLock(req Request) error {
 // file's hash.
 func (b *Builder) npm(ctx context.Context, req Request, res *Result, base Base, packages []npmPackage) (_ *oci.Layer, err error) {
 	res.because("dependencies: %d packages by the hashes in %s", len(packages), lockName)
+	what := "what " + lockName + " names"
+	if err := b.online(what); err != nil {
+		return nil, err
+	}
 	type wanted struct {
 		URL       string `json:"url"`
 		Integrity string `json:"integrity"`
@@ -145,7 +149,7 @@ func (b *Builder) npm(ctx context.Context, req Request, res *Result, base Base, 
 		Env: []string{"HOME=/tmp", "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"}, Source: oneFile{"wanted.json", text},
 	})
 	if err != nil {
-		return nil, err
+		return nil, b.downloaded(err, what, npmSays)
 	}
 	defer out.close()
 	s, err := newStaging(ctx, res)

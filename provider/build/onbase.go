@@ -122,7 +122,7 @@ func (b *Builder) run(ctx context.Context, req Request, res *Result, j Job) (*ou
 	if err != nil {
 		return nil, err
 	}
-	j.Namespace, j.Log, j.Output, j.Egress = req.Namespace, req.Log, out.dir, true
+	j.Namespace, j.Log, j.Output, j.Egress = req.Namespace, req.Log, out.dir, !b.cfg.Offline
 	j.Env = append(slices.Clone(j.Env), b.cfg.Env...)
 	if err := b.cfg.Runner.Run(ctx, j); err != nil {
 		return nil, errors.Join(fmt.Errorf("running %s: %w", j.Name, err), out.close())

@@ -116,16 +116,20 @@ func needsExport(req Request, res *Result) error {
 // files after checking each against the lock file.
 func (b *Builder) pip(ctx context.Context, req Request, res *Result, base Base, want []requirement, target pythonTarget) (*oci.Layer, error) {
 	res.because("dependencies: %d projects by the hashes in %s", len(want), requirementsName)
+	what := "what " + requirementsName + " names"
+	if err := b.online(what); err != nil {
+		return nil, err
+	}
 	out, err := b.run(ctx, req, res, Job{
 		Name: "pip", Image: base.Image,
 		Argv: []string{
 			"python", "-m", "pip", "download", "--require-hashes", "--no-deps", "--only-binary=:all:",
-			"--disable-pip-version-check", "--no-input", "--progress-bar=off", "--cache-dir=/cache/pip", "--dest=/out", "--requirement=/src/" + requirementsName,
+			"--disable-pip-version-check", "--no-input", "--timeout=15", "--retries=2", "--progress-bar=off", "--cache-dir=/cache/pip", "--dest=/out", "--requirement=/src/" + requirementsName,
 		},
 		Env: []string{"HOME=/tmp"}, Source: oneFile{requirementsName, lockText(want)}, Caches: []string{"pip"},
 	})
 	if err != nil {
-		return nil, err
+		return nil, b.downloaded(err, what, pipSays)
 	}
 	defer out.close()
 	names, err := out.names()

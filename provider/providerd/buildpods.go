@@ -50,7 +50,9 @@ func (n *Node) builder(ctx context.Context, st *lifecycle.Stack, o parts, plain 
 	if err != nil {
 		return nil, err
 	}
-	return build.New(build.Config{Dir: filepath.Join(plain, "build"), Bases: catalog, Runner: runner, Env: n.set.Source.Env})
+	return build.New(build.Config{
+		Dir: filepath.Join(plain, "build"), Bases: catalog, Runner: runner, Env: n.set.Source.Env, Offline: n.set.Source.Egress == "off",
+	})
 }
 
 // buildPods starts what runs the commands of builds; nil where the runtime was given,
@@ -83,16 +85,5 @@ func (n *Node) buildPods(ctx context.Context, st *lifecycle.Stack, o parts, bloc
 	if err != nil {
 		return nil, err
 	}
-	if n.set.Source.Egress == "off" {
-		return offline{pods}, nil
-	}
 	return pods, nil
-}
-
-// offline runs commands without a network, whatever they ask for.
-type offline struct{ build.Runner }
-
-func (o offline) Run(ctx context.Context, j build.Job) error {
-	j.Egress = false
-	return o.Runner.Run(ctx, j)
 }

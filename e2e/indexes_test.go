@@ -1,0 +1,297 @@
+package e2e
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"apocryph/e2e/harness"
+)
+
+// greeter is a Python server that answers with what it imports.
+const greeter = `import os, greeting
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+class H(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(greeting.word.encode())
+
+
+HTTPServer(("", int(os.environ["PORT"])), H).serve_forever()
+`
+
+// wheels are those of two projects, of which one imports the other.
+func wheels(t *testing.T) map[string]string {
+	return map[string]string{
+		"greeting-1.0-py3-none-any.whl":    wheelOf(t, "greeting", "import whom_to\nword = 'hello ' + whom_to.greet\n"),
+		"whom_to-1.0-py3-none-any.whl":     wheelOf(t, "whom_to", "greet = 'the index'\n"),
+		"unwanted-1.0-py3-none-any.whl":    wheelOf(t, "unwanted", "raise 1\n"),
+		"greeting-2.0-py3-none-any.whl":    "the next one",
+		"greeting-1.0-cp27-none-win32.whl": "for another machine",
+	}
+}
+
+// packages are the purls of what a build made, by its bill of materials, and the
+// dependencies that its statement names.
+func (d *door) packages(t *testing.T, build string) (purls []string, statement string) {
+	t.Helper()
+	bill := object(t, d.sh(`curl -f $API/api/v1/builds/$ID/sbom`, "ID="+build))
+	all, _ := bill["components"].([]any)
+	for _, c := range all {
+		if purl, ok := c.(map[string]any)["purl"].(string); ok {
+			purls = append(purls, purl)
+		}
+	}
+	envelope := object(t, d.sh(`curl -f $API/api/v1/builds/$ID/provenance`, "ID="+build))
+	payload, err := base64.StdEncoding.DecodeString(envelope["payload"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return purls, string(payload)
+}
+
+// deployTwice deploys a commit twice, and asks the app: the image is the same.
+func (d *door) deployTwice(t *testing.T, name string, files map[string]string, want string, purls ...string) map[string]any {
+	t.Helper()
+	dir, commit := d.w.Repository("repos/"+name, "", files)
+	first := d.deploySource(t, name, dir, "main")
+	if first["status"] != "succeeded" {
+		t.Fatalf("%s: got %v", name, first)
+	}
+	if got := d.app(first["url"].(string)); got != want+" 200" {
+		t.Errorf("%s answers %q, want %q", name, got, want)
+	}
+	second := d.deploySource(t, name, dir, commit)
+	if second["status"] != "succeeded" || second["image_digest"] != first["image_digest"] || second["build_id"] == first["build_id"] {
+		t.Errorf("%s: %v was %v: %v", name, second["image_digest"], first["image_digest"], second)
+	}
+	have, statement := d.packages(t, first["build_id"].(string))
+	for _, purl := range purls {
+		if !slices.Contains(have, purl) {
+			t.Errorf("%s: the bill of materials lacks %s: %v", name, purl, have)
+		}
+		if !strings.Contains(statement, path.Base(purl)) {
+			t.Errorf("%s: the statement lacks %s: %s", name, purl, statement)
+		}
+	}
+	return first
+}
+
+// indexes have what apps of three languages need. Files are what the apps' commits are.
+type indexes struct {
+	pypi     *pypi
+	registry *npmRegistry
+	proxy    *goProxy
+	files    map[string]map[string]string
+}
+
+func newIndexes(t *testing.T) *indexes {
+	t.Helper()
+	x := &indexes{pypi: &pypi{wheels: wheels(t)}, proxy: &goProxy{}, registry: &npmRegistry{tarballs: map[string]string{
+		"greeting/-/greeting-1.2.3.tgz": tarball(t, map[string]string{
+			"package.json": `{"name":"greeting","version":"1.2.3","main":"index.js"}`, "index.js": "module.exports = 'hello ' + require('@acme/whom');\n",
+		}),
+		"@acme/whom/-/whom-0.1.0.tgz": tarball(t, map[string]string{
+			"package.json": `{"name":"@acme/whom","version":"0.1.0"}`, "index.js": "module.exports = 'the registry';\n",
+		}),
+	}}}
+	locked := map[string]string{}
+	for _, wheel := range []string{"greeting-1.0-py3-none-any.whl", "whom_to-1.0-py3-none-any.whl"} {
+		locked[wheel] = x.pypi.wheels[wheel]
+	}
+	lock, err := json.Marshal(map[string]any{
+		"name": "app", "version": "1.0.0", "lockfileVersion": 3,
+		"packages": map[string]any{
+			"": map[string]any{"name": "app", "version": "1.0.0", "dependencies": map[string]string{"greeting": "^1.2.0"}},
+			"node_modules/greeting": map[string]any{
+				"version": "1.2.3", "resolved": "https://registry.npmjs.org/greeting/-/greeting-1.2.3.tgz",
+				"integrity": integrityOf(x.registry.tarballs["greeting/-/greeting-1.2.3.tgz"]), "dependencies": map[string]string{"@acme/whom": "*"}, "license": "MIT",
+			},
+			"node_modules/@acme/whom":  map[string]any{"version": "0.1.0", "integrity": integrityOf(x.registry.tarballs["@acme/whom/-/whom-0.1.0.tgz"])},
+			"node_modules/only-tested": map[string]any{"version": "1.0.0", "dev": true, "integrity": integrityOf("x")},
+			"node_modules/of-mac":      map[string]any{"version": "1.0.0", "optional": true, "os": []string{"darwin"}, "integrity": integrityOf("y")},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums := x.proxy.add(t, "example.org/greeting", "v1.2.3", map[string]string{
+		"go.mod": "module example.org/greeting\n\ngo 1.21\n", "greeting.go": "package greeting\n\nconst Word = \"hello the proxy\"\n",
+	})
+	x.files = map[string]map[string]string{
+		"python": {"main.py": greeter, "requirements.txt": lockOf(locked)},
+		"node": {
+			"package.json":      `{"name":"app","version":"1.0.0","main":"server.js","dependencies":{"greeting":"^1.2.0"}}`,
+			"package-lock.json": string(lock),
+			"server.js":         "const word = require('greeting');\nrequire('http').createServer((_, a) => a.end(word)).listen(process.env.PORT);\n",
+		},
+		"go": {
+			"go.mod": "module example.org/app\n\ngo 1.21\n\nrequire example.org/greeting v1.2.3\n", "go.sum": sums,
+			"main.go": "package main\n\nimport (\n\t\"io\"\n\t\"net/http\"\n\t\"os\"\n\n\t\"example.org/greeting\"\n)\n\nfunc main() {\n" +
+				"\thttp.ListenAndServe(\":\"+os.Getenv(\"PORT\"), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, greeting.Word) }))\n}\n",
+		},
+	}
+	return x
+}
+
+// with are an app's files with others.
+func (x *indexes) with(app string, more map[string]string) map[string]string {
+	out := maps.Clone(x.files[app])
+	maps.Copy(out, more)
+	return out
+}
+
+// environment says where indexes are, as an operator does. GOSUMDB is the database that go
+// asks for checksums which go.sum lacks: -mod=readonly lets it lack none, and
+// a network without the database says off.
+func environment(pip, npm, proxy string) (flags []string) {
+	host, _, _ := strings.Cut(strings.TrimPrefix(pip, "http://"), ":")
+	for _, kv := range []string{
+		"PIP_INDEX_URL=" + pip + "/simple/", "PIP_TRUSTED_HOST=" + host, "NPM_CONFIG_REGISTRY=" + npm + "/npm/", "GOPROXY=" + proxy + "/go", "GOSUMDB=off",
+	} {
+		flags = append(flags, "--build-env", kv)
+	}
+	return flags
+}
+
+// TestIndexes: what lock files name is downloaded in build pods, from indexes in the
+// internet, and nothing else is.
+func TestIndexes(t *testing.T) {
+	net := harness.NewInternet(t)
+	x := newIndexes(t)
+	d := builder(t, environment(net.Serve(x.pypi), net.Serve(x.registry), net.Serve(x.proxy))...)
+	defer d.clean(t)
+	asked := func(t *testing.T, a *asked, want string, not ...string) {
+		t.Helper()
+		if a.times(want) == 0 {
+			t.Errorf("the index was not asked for %s", want)
+		}
+		for _, text := range not {
+			if n := a.times(text); n > 0 {
+				t.Errorf("it was asked %d times for %s", n, text)
+			}
+		}
+	}
+	for _, kind := range []string{"html", "json"} {
+		t.Run("python "+kind, func(t *testing.T) {
+			x.pypi.json = kind == "json"
+			got := d.deployTwice(t, "python-"+kind, x.files["python"], "hello the index", "pkg:pypi/greeting@1.0", "pkg:pypi/whom-to@1.0")
+			if why := fmt.Sprint(got["entry"]); !strings.Contains(why, "2 projects by the hashes in requirements.txt") {
+				t.Errorf("the reasons are %s", why)
+			}
+			asked(t, &x.pypi.asked, "greeting-1.0-py3", "unwanted", "win32", "2.0")
+		})
+	}
+	t.Run("node", func(t *testing.T) {
+		d.deployTwice(t, "node", x.files["node"], "hello the registry", "pkg:npm/greeting@1.2.3", "pkg:npm/%40acme/whom@0.1.0")
+		asked(t, &x.registry.asked, "greeting-1.2.3.tgz", "only-tested", "of-mac")
+	})
+	t.Run("go", func(t *testing.T) {
+		d.deployTwice(t, "go", x.files["go"], "hello the proxy", "pkg:golang/example.org/greeting@v1.2.3")
+		if n := x.proxy.times("v1.2.3.zip"); n != 1 {
+			t.Errorf("the module was downloaded %d times: the second build has it in its cache", n)
+		}
+	})
+	other := sha256Of("another")
+	have := integrityOf(x.registry.tarballs["greeting/-/greeting-1.2.3.tgz"])
+	lock, sums := x.files["node"]["package-lock.json"], x.files["go"]["go.sum"]
+	for _, tt := range []struct {
+		name, app string
+		more      map[string]string
+		code      string
+		want      []string
+	}{
+		{"wheel with another hash", "python", map[string]string{"requirements.txt": "greeting==1.0 --hash=sha256:" + other + "\n"}, "build.lock", []string{"greeting==1.0: what the index has is not", other}},
+		{"no such project", "python", map[string]string{"requirements.txt": "absent==1.0 --hash=sha256:" + other + "\n"}, "build.lock", []string{"absent==1.0: the index has no such file"}},
+		{"no such wheel", "python", map[string]string{"requirements.txt": "greeting==3.0 --hash=sha256:" + other + "\n"}, "build.lock", []string{"greeting==3.0: the index has no such file"}},
+		{"archive with another hash", "node", map[string]string{"package-lock.json": strings.Replace(lock, have, integrityOf("another"), 1)}, "build.lock", []string{"greeting-1.2.3.tgz: what the index has is not"}},
+		{"no such archive", "node", map[string]string{"package-lock.json": strings.ReplaceAll(lock, "0.1.0", "0.1.1")}, "build.lock", []string{"whom-0.1.1.tgz: the index has no such file"}},
+		{"module with another hash", "go", map[string]string{"go.sum": strings.Replace(sums, "h1:", "h1:AAAA", 1)}, "build.lock", []string{"example.org/greeting@v1.2.3: what the index has is not"}},
+		{"module without a hash", "go", map[string]string{"go.sum": ""}, "build.lock", []string{"go.sum has no hash for example.org/greeting"}},
+		{"no such module", "go", map[string]string{"go.mod": strings.Replace(x.files["go"]["go.mod"], "v1.2.3", "v1.2.4", 1), "go.sum": strings.ReplaceAll(sums, "v1.2.3", "v1.2.4")}, "build.lock", []string{"v1.2.4", "the index has no such file"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir, _ := d.w.Repository("repos/"+strings.ReplaceAll(tt.name, " ", "-"), "", x.with(tt.app, tt.more))
+			text := fmt.Sprint(d.deploySource(t, "refused", dir, "main"))
+			for _, want := range append(tt.want, "code:"+tt.code) {
+				if !strings.Contains(text, want) {
+					t.Errorf("it lacks %q: %s", want, text)
+				}
+			}
+		})
+	}
+}
+
+// TestIndexesDown: an index that is not there, one that never answers, and a provider
+// whose builds reach none, are each told as what they are, and soon.
+func TestIndexesDown(t *testing.T) {
+	net := harness.NewInternet(t)
+	x := newIndexes(t)
+	// deploy deploys each app at once, and returns what is told of it.
+	deploy := func(t *testing.T, flags []string, apps ...string) map[string]string {
+		t.Helper()
+		d := builder(t, flags...)
+		defer d.clean(t)
+		out := make([]string, len(apps))
+		var wg sync.WaitGroup
+		for i, app := range apps {
+			dir, _ := d.w.Repository("repos/"+app, "", x.files[app])
+			wg.Go(func() {
+				began := time.Now()
+				out[i] = fmt.Sprint(d.deploySource(t, app, dir, "main"))
+				t.Logf("%s is refused after %s", app, time.Since(began))
+			})
+		}
+		wg.Wait()
+		told := map[string]string{}
+		for i, app := range apps {
+			told[app] = out[i]
+		}
+		return told
+	}
+	wants := func(t *testing.T, told map[string]string, app string, want ...string) {
+		t.Helper()
+		for _, text := range want {
+			if !strings.Contains(told[app], text) {
+				t.Errorf("%s: it lacks %q: %s", app, text, told[app])
+			}
+		}
+	}
+	t.Run("closed", func(t *testing.T) {
+		closed := net.Closed()
+		told := deploy(t, environment(closed, closed, closed), "python", "node", "go")
+		wants(t, told, "python", "code:build.index", "packages cannot be downloaded: "+closed+"/simple/", "Connection refused")
+		wants(t, told, "node", "code:build.index", "packages cannot be downloaded: "+closed+"/npm/", "ECONNREFUSED")
+		wants(t, told, "go", "code:build.index", "packages cannot be downloaded: "+closed+"/go/", "connection refused")
+	})
+	t.Run("silent", func(t *testing.T) {
+		silent := net.Silent()
+		began := time.Now()
+		told := deploy(t, append(environment(silent, silent, silent), "--build-workers", "3", "--build-time", "100s"), "python", "node", "go")
+		wants(t, told, "python", "code:build.index", silent, "Read timed out")
+		wants(t, told, "node", "code:build.index", silent, "nothing for 15 s")
+		// The go command waits for as long as it may.
+		wants(t, told, "go", "code:build.time", "stopped after 1m40s")
+		if took := time.Since(began); took > 4*time.Minute {
+			t.Errorf("it took %s", took)
+		}
+	})
+	t.Run("no egress", func(t *testing.T) {
+		url := net.Serve(http.NotFoundHandler())
+		told := deploy(t, append(environment(url, url, url), "--build-egress", "off"), "python", "node", "go")
+		for app, what := range map[string]string{"python": "requirements.txt", "node": "package-lock.json", "go": "go.mod"} {
+			wants(t, told, app, "code:build.egress", "what "+what+" names would be downloaded, and builds of this provider reach no network")
+		}
+	})
+}
