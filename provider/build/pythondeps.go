@@ -37,6 +37,13 @@ func (b *Builder) pythonDeps(ctx context.Context, req Request, res *Result, base
 	if err != nil {
 		return nil, have, err
 	}
+	from, parse := requirementsName, parseRequirements
+	if text == nil {
+		from, parse = pylockName, parsePylock
+		if text, err = readAll(req.FS, pylockName, maxLock); err != nil {
+			return nil, have, err
+		}
+	}
 	files, err := findVendored(req, res, &have)
 	if err != nil {
 		return nil, have, err
@@ -44,7 +51,10 @@ func (b *Builder) pythonDeps(ctx context.Context, req Request, res *Result, base
 	if text == nil && len(files) == 0 && len(have.paths) == 0 {
 		return nil, have, needsExport(req, res)
 	}
-	want, err := parseRequirements(text)
+	var want []requirement
+	if text != nil {
+		want, err = parse(text)
+	}
 	if err != nil && len(have.paths) == 0 {
 		return nil, have, err
 	}
@@ -62,7 +72,7 @@ func (b *Builder) pythonDeps(ctx context.Context, req Request, res *Result, base
 	if err := locked(want); err != nil {
 		return nil, have, err
 	}
-	deps, err := b.pip(ctx, req, res, base, want, target)
+	deps, err := b.pip(ctx, req, res, base, from, want, target)
 	return deps, have, err
 }
 
@@ -107,16 +117,16 @@ func needsExport(req Request, res *Result) error {
 	}
 	project, err := readAll(req.FS, "pyproject.toml", maxRequirements)
 	if err == nil && projectDependencies.Match(project) {
-		res.warn("pyproject.toml has dependencies, and there is neither %s with hashes nor a directory of wheels: nothing is installed", requirementsName)
+		res.warn("pyproject.toml has dependencies, and there is neither %s with hashes, nor %s, nor a directory of wheels: nothing is installed", requirementsName, pylockName)
 	}
 	return err
 }
 
 // pip lets pip download what the lock file names, in the base image, and takes the
 // files after checking each against the lock file.
-func (b *Builder) pip(ctx context.Context, req Request, res *Result, base Base, want []requirement, target pythonTarget) (*oci.Layer, error) {
-	res.because("dependencies: %d projects by the hashes in %s", len(want), requirementsName)
-	what := "what " + requirementsName + " names"
+func (b *Builder) pip(ctx context.Context, req Request, res *Result, base Base, from string, want []requirement, target pythonTarget) (*oci.Layer, error) {
+	res.because("dependencies: %d projects by the hashes in %s", len(want), from)
+	what := "what " + from + " names"
 	if err := b.online(what); err != nil {
 		return nil, err
 	}

@@ -155,13 +155,13 @@ func holds(all []requirement, wheels []*wheel, strict bool) error {
 				fault(r.name, "version "+wheels[i].name.version, r.text)
 			}
 		case len(r.hashes) > 0 && !slices.Contains(r.hashes, wheels[i].sha256):
-			fault(r.name, "sha256 "+wheels[i].sha256, "one of the hashes in requirements.txt")
+			fault(r.name, "sha256 "+wheels[i].sha256, "one of the hashes in the lock file")
 		}
 	}
 	if strict {
 		for _, w := range wheels {
 			if !asked[w.name.dist] {
-				fault(w.name.dist, "a wheel that requirements.txt does not have", "none")
+				fault(w.name.dist, "a wheel that the lock file does not have", "none")
 			}
 		}
 	}
