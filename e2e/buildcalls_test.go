@@ -61,7 +61,7 @@ curl -f $API/api/v1/builds -F "metadata={\"app_id\":\"$APP\",\"deployment_id\":\
 func TestZ11Trigger(t *testing.T) {
 	d := builder(t)
 	defer d.clean(t)
-	dir, first := d.w.Repository("repos/shop", "", map[string]string{"svc/index.html": "<h1>one</h1>"})
+	dir, first := d.w.Repository("repos/shop", "", map[string]string{"index.html": "<h1>root</h1>", "svc/index.html": "<h1>one</h1>"})
 	app := object(t, d.sh(`curl -f $API/api/v1/apps -H 'Content-Type: application/json' -d '{"name":"shop"}'`))["id"].(string)
 	trigger := func(body string) map[string]any {
 		t.Helper()

@@ -20,7 +20,7 @@ import (
 
 // traced is an app that makes a span for each request, and answers with what it sees of
 // itself.
-const traced = `import json, os
+const traced = `import json, math, os
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from opentelemetry import trace
 
@@ -32,6 +32,9 @@ class H(BaseHTTPRequestHandler):
         with tracer.start_as_current_span("outer", kind=trace.SpanKind.SERVER) as span:
             span.set_attribute("http.route", self.path)
             span.set_attribute("sizes", [1, 2])
+            if "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ:
+                span.set_attribute("share", math.nan)
+            span.set_attribute("half", 0.5)
             with tracer.start_as_current_span("inner") as inner:
                 inner.add_event("looked", {"deep": True})
                 inner.set_status(trace.StatusCode.ERROR, "as it is told")
@@ -51,6 +54,7 @@ type (
 		String *string `json:"stringValue"`
 		Int    *string `json:"intValue"`
 		Bool   *bool   `json:"boolValue"`
+		Double any     `json:"doubleValue"`
 		Array  *struct {
 			Values []otlpValue `json:"values"`
 		} `json:"arrayValue"`
@@ -277,7 +281,8 @@ func TestI5PythonRunner(t *testing.T) {
 	if !isID(outer.TraceID, 16) || !isID(outer.SpanID, 8) || outer.Parent != "" || outer.Kind != 2 || outer.Start >= outer.End || len(outer.Start) != len(outer.End) {
 		t.Errorf("the outer span is %+v", outer)
 	}
-	if len(outer.Attrs) != 2 || outer.Attrs[0].Key != "http.route" || *outer.Attrs[0].Value.String != "/" || len(outer.Attrs[1].Value.Array.Values) != 2 || *outer.Attrs[1].Value.Array.Values[1].Int != "2" {
+	if len(outer.Attrs) != 4 || outer.Attrs[0].Key != "http.route" || *outer.Attrs[0].Value.String != "/" || len(outer.Attrs[1].Value.Array.Values) != 2 || *outer.Attrs[1].Value.Array.Values[1].Int != "2" ||
+		outer.Attrs[2].Value.Double != "NaN" || outer.Attrs[3].Value.Double != 0.5 {
 		t.Errorf("its attributes are %+v", outer.Attrs)
 	}
 	if inner.TraceID != outer.TraceID || inner.Parent != outer.SpanID || inner.Kind != 1 || inner.Status.Code != 2 || inner.Status.Message != "as it is told" {

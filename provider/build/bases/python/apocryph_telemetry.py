@@ -9,11 +9,15 @@ OTEL_TRACES_EXPORTER=none exports nothing. A program that sets a provider of its
 keeps it.
 """
 
+import base64
+import http.client
 import json
+import math
 import os
 import sys
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -32,9 +36,18 @@ def _value(v):
     if isinstance(v, int):
         return {"intValue": str(v)}
     if isinstance(v, float):
-        return {"doubleValue": v}
+        if math.isfinite(v):
+            return {"doubleValue": v}
+        # JSON has no such numbers; protobuf's mapping writes words.
+        return {"doubleValue": "NaN" if math.isnan(v) else "Infinity" if v > 0 else "-Infinity"}
     if isinstance(v, (list, tuple)):
         return {"arrayValue": {"values": [_value(x) for x in v]}}
+    if isinstance(v, (bytes, bytearray)):
+        return {"bytesValue": base64.b64encode(v).decode()}
+    if isinstance(v, Mapping):
+        return {"kvlistValue": {"values": _attributes(v)}}
+    if v is None:
+        return {}
     return {"stringValue": str(v)}
 
 
@@ -94,7 +107,7 @@ class OTLPJSONExporter(SpanExporter):
         try:
             with urllib.request.urlopen(request, timeout=10):
                 return SpanExportResult.SUCCESS
-        except OSError as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             print(f"exporting spans: {error}", file=sys.stderr)
             return SpanExportResult.FAILURE
 
