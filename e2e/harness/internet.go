@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -48,9 +49,17 @@ func NewInternet(t *testing.T) *Internet {
 	}()
 	check(<-made)
 	t.Cleanup(func() { _ = n.ns.Close() })
-	// Tests of other processes have links of their own.
+	// Tests of other processes have links of their own, each of four addresses.
 	id := os.Getpid()
-	first := id % 63 * 4
+	taken, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	check(err)
+	first := id % 64 * 4
+	for range 64 {
+		if !slices.ContainsFunc(taken, func(a netlink.Addr) bool { return a.IP.Equal(net.IPv4(198, 51, 100, byte(first+1))) }) {
+			break
+		}
+		first = (first + 4) % 256
+	}
 	hostSide := fmt.Sprintf("198.51.100.%d", first+1)
 	n.Addr = fmt.Sprintf("198.51.100.%d", first+2)
 	attrs := netlink.NewLinkAttrs()
