@@ -298,6 +298,14 @@ func TestI5PythonRunner(t *testing.T) {
 		t.Errorf("its log is %s", log)
 	}
 
+	// An app that brings parts of OpenTelemetry that do not fit runs without spans.
+	d.w.Commit(dir, map[string]string{"opentelemetry/sdk/__init__.py": "raise ImportError('of another version')\n"})
+	odd, _ := deploy(nil)
+	harness.Eventually(t, "the log tells that there are no spans", func() bool {
+		return strings.Contains(logOf(odd), "spans are not exported, for the SDK does not fit: of another version")
+	})
+	d.w.Git(dir, "reset", "-q", "--hard", "HEAD~1")
+
 	// A collector that is not there costs the app nothing, and is told in its log.
 	third, seen := deploy(map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": net.Closed(), "OTEL_BSP_SCHEDULE_DELAY": "100"})
 	if seen.UID != 65532 {

@@ -19,15 +19,24 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import (
-    BatchSpanProcessor,
-    ConsoleSpanExporter,
-    SimpleSpanProcessor,
-    SpanExporter,
-    SpanExportResult,
-)
+from opentelemetry.trace import NoOpTracerProvider
+
+try:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import (
+        BatchSpanProcessor,
+        ConsoleSpanExporter,
+        SimpleSpanProcessor,
+        SpanExporter,
+        SpanExportResult,
+    )
+
+    unusable = None
+except Exception as error:
+    # A program may bring an API, or parts of an SDK, of another version: the API passes
+    # on what is raised here, and the program would end where it asks for a tracer.
+    SpanExporter, unusable = object, error
 
 
 def _value(v):
@@ -120,6 +129,9 @@ def _headers():
 
 def provider():
     """Makes the provider, by the environment."""
+    if unusable is not None:
+        print(f"spans are not exported, for the SDK does not fit: {unusable}", file=sys.stderr)
+        return NoOpTracerProvider()
     made = TracerProvider(resource=Resource.create())
     url = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     if not url and os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
