@@ -37,7 +37,7 @@ var layers = map[string]int{
 	"provider/artifacts": 6,
 	"provider/inventory": 7, "provider/containerd": 7, "provider/runtimetest": 7, "provider/providertest": 2, "provider/images": 7,
 	"provider/store": 7, "provider/ingress": 7, "provider/vault": 7, "provider/peerapi": 7, "provider/deploy": 8, "provider/httpapi": 10,
-	"provider/builds": 7, "manifest/slug": 3, "manifest/detect": 3, "attest/commit": 2, "attest/provenance": 3, "attest/dsse": 1, "attest/provenance/sbom": 3, "p2p/git": 5, "p2p/git/gittest": 5,
+	"provider/builds": 7, "manifest/slug": 3, "manifest/detect": 3, "manifest/dockerfile": 3, "attest/commit": 2, "attest/provenance": 3, "attest/dsse": 1, "attest/provenance/sbom": 3, "p2p/git": 5, "p2p/git/gittest": 5,
 	"provider/measure": 7, "provider/certs": 7, "provider/certs/acmetest": 1,
 	"provider/buildpod": 7,
 	"provider/build":    6, "provider/build/static": 1, "provider/build/static/apocryph-static": 2,
@@ -73,6 +73,7 @@ var homes = map[string][]string{
 	"golang.org/x/crypto/x509roots":          {"provider/build"},
 	"github.com/spf13/cobra":                 {"cmd/internal/cli", "cmd/provider", "cmd/publisher"},
 	"github.com/vbauerster/mpb/v8":           {"cmd/internal/cli"},
+	"github.com/moby/buildkit":               {"manifest/dockerfile"},
 	"google.golang.org/protobuf":             {"proto/", "p2p/rpc", "p2p/discovery", "p2p/content", "provider/peerapi", "publisher/peerclient", "manifest", "manifest/offer", "attest"},
 	"apocryph/proto/podpb":                   {"proto/", "p2p/rpc", "provider/peerapi", "publisher/peerclient", "manifest"},
 	"apocryph/proto/attestpb":                {"proto/", "p2p/rpc", "p2p/mutual", "provider/peerapi", "publisher/peerclient", "attest"},
@@ -83,7 +84,7 @@ var homes = map[string][]string{
 var pure = []string{
 	"proto/status", "manifest", "manifest/offer", "attest", "attest/verify", "attest/policy",
 	"attest/keyrelease", "attest/tpmtemplate", "attest/receipt", "attest/bootlog", "attest/podlog", "attest/tlog", "attest/dsse", "attest/provenance", "attest/provenance/sbom", "manifest/internal/strictyaml", "attest/verify/p384",
-	"proto/nearest", "proto/strictjson", "manifest/direct", "manifest/slug", "manifest/detect", "attest/commit",
+	"proto/nearest", "proto/strictjson", "manifest/direct", "manifest/slug", "manifest/detect", "manifest/dockerfile", "attest/commit",
 }
 
 var impure = []string{"net", "os", "log/slog", "log", "os/exec", "net/http", "math/rand"}
