@@ -14,6 +14,7 @@ func addSource(cmd *cobra.Command, c *providerd.SourceConfig) {
 	f.StringVar(&c.BasesDir, "bases", "", "`DIR` of base images, as make bases writes it (default: DATA_DIR/bases, if it is there)")
 	f.StringArrayVar(&c.AllowFiles, "git-allow-file", nil, "`DIR` whose repositories may be built as file:// by everybody who deploys, repeatable (default: none)")
 	f.StringArrayVar(&c.AllowHosts, "git-allow-host", nil, "`HOST[:PORT]` in a private network that git+https://HOST/PATH may name, repeatable (default: none)")
+	f.StringArrayVar(&c.AllowRegistries, "registry-allow-host", nil, "`HOST[:PORT]` of a registry in a private network that Dockerfiles may name, repeatable (default: none)")
 	f.StringVar(&c.GitHub, "git-github-url", "", "`URL` that stands for GitHub in gh:OWNER/REPO (default: https://github.com)")
 	f.StringVar(&c.GitHubAPI, "git-github-api-url", "", "`URL` of its API (default: https://api.github.com)")
 	f.StringVar(&c.GitLab, "git-gitlab-url", "", "`URL` that stands for GitLab in gl:GROUP/REPO (default: https://gitlab.com)")

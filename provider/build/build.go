@@ -129,6 +129,9 @@ type Config struct {
 	Architecture string
 	// Bases finds base images; nil has none.
 	Bases Bases
+	// Pull reads an image of a registry that a Dockerfile names. A stranger chose the reference:
+	// it gets no credentials, and reaches no private network. nil refuses all.
+	Pull func(context.Context, oci.Reference, oci.Platform) (*oci.Image, error)
 	// Runner runs commands; nil refuses what needs one.
 	Runner Runner
 	// Env is "NAME=value" for commands, such as a proxy or the index of packages. It

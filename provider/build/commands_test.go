@@ -117,22 +117,3 @@ func sparse(path string, size int64) error {
 	}
 	return errors.Join(f.Truncate(size), f.Close())
 }
-
-func TestDockerfile(t *testing.T) {
-	r := leaving(map[string][]byte{"image.tar": ociArchive(t, "application/vnd.oci.image.layer.v1.tar")})
-	res := build(t, langBuilder(t, r), Request{
-		Runtime: Dockerfile, FS: fstest.MapFS{"d/Dockerfile": {}}, Plan: &detect.Plan{Runtime: detect.Dockerfile, Entry: "d/Dockerfile"}, Platform: amd64,
-	})
-	if res.User != "1000" || res.Port != 8000 || len(res.Materials) != 1 {
-		t.Errorf("%+v", res)
-	}
-	if got := r.jobs[0].Argv; got[len(got)-2] != "d/Dockerfile" || strings.Contains(got[2], "d/Dockerfile") {
-		t.Errorf("got %q", got)
-	}
-	if !r.jobs[0].Nested {
-		t.Error("the builder cannot make containers")
-	}
-	rc, err := res.Image.Layers[0].Open(t.Context())
-	must(t, err)
-	must(t, rc.Close())
-}

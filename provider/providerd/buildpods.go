@@ -50,8 +50,12 @@ func (n *Node) builder(ctx context.Context, st *lifecycle.Stack, o parts, plain 
 	if err != nil {
 		return nil, err
 	}
+	strangers := oci.NewPublicTransport(n.set.Source.AllowRegistries)
+	pull := func(ctx context.Context, ref oci.Reference, p oci.Platform) (*oci.Image, error) {
+		return oci.Read(ctx, ref, oci.Options{Platform: p, Anonymous: true, Transport: strangers})
+	}
 	return build.New(build.Config{
-		Dir: filepath.Join(plain, "build"), Bases: catalog, Runner: runner, Env: n.set.Source.Env, Offline: n.set.Source.Egress == "off",
+		Dir: filepath.Join(plain, "build"), Bases: catalog, Pull: pull, Runner: runner, Env: n.set.Source.Env, Offline: n.set.Source.Egress == "off",
 	})
 }
 

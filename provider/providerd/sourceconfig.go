@@ -29,6 +29,9 @@ type SourceConfig struct {
 	AllowFiles []string
 	// AllowHosts are git hosts that may be named though they are in a private network.
 	AllowHosts []string
+	// AllowRegistries are registries that a Dockerfile may name though they are in a
+	// private network.
+	AllowRegistries []string
 	// GitHub, GitHubAPI and GitLab are base URLs; empty are the public ones.
 	GitHub, GitHubAPI, GitLab string
 	// Env is "NAME=VALUE" for the commands of builds, of the names in [buildEnv].
@@ -72,11 +75,15 @@ func (c SourceConfig) faults() []status.Fault {
 			fault(fmt.Sprintf("git-allow-file[%d]", i), fmt.Sprintf("%q", dir), "a clean absolute path")
 		}
 	}
-	for i, host := range c.AllowHosts {
-		if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Hostname() == "" {
-			fault(fmt.Sprintf("git-allow-host[%d]", i), fmt.Sprintf("%.80q", host), "HOST or HOST:PORT")
+	hosts := func(flag string, hosts []string) {
+		for i, host := range hosts {
+			if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Hostname() == "" {
+				fault(fmt.Sprintf("%s[%d]", flag, i), fmt.Sprintf("%.80q", host), "HOST or HOST:PORT")
+			}
 		}
 	}
+	hosts("git-allow-host", c.AllowHosts)
+	hosts("registry-allow-host", c.AllowRegistries)
 	for _, x := range [][2]string{{"git-github-url", c.GitHub}, {"git-github-api-url", c.GitHubAPI}, {"git-gitlab-url", c.GitLab}} {
 		if x[1] != "" && !isBase(x[1]) {
 			fault(x[0], fmt.Sprintf("%q", x[1]), "an http or https URL with its host in lower case, and without user, query and fragment")
