@@ -17,8 +17,8 @@ import (
 )
 
 type publishOptions struct {
-	public, serve     bool
-	platform, keyFile string
+	public, serve, plain bool
+	platform, keyFile    string
 }
 
 func newPublish(g *globals) *cobra.Command {
@@ -30,13 +30,18 @@ directory, which is an OCI layout and an ipdr tree at once. Nobody may read it
 but whom a deploy grants it to; --public lets everybody. This node ends with the
 command: --serve keeps it up until it is interrupted.
 
+With --plain the image is put there as it is, for what is no secret: a base image
+that providers build on (provider serve --base python=ipfs:CID).
+
 IMAGE is oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, ipfs:CID, or a
 registry reference with the credentials of the docker configuration.`,
 		Example: `  publisher publish oci:./image --public --serve
-  publisher publish docker-archive:app.tar --key-file app.pem`,
+  publisher publish docker-archive:app.tar --key-file app.pem
+  publisher publish oci:./bases/python --plain --public --serve`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.public, "public", false, "let everybody read the encrypted image, and announce it")
+	f.BoolVar(&o.plain, "plain", false, "do not encrypt the image, which then is everybody's: needs --public")
 	f.BoolVar(&o.serve, "serve", false, "serve until interrupted")
 	f.StringVar(&o.platform, "platform", "linux/amd64", "`OS/ARCHITECTURE` of the image")
 	f.StringVar(&o.keyFile, "key-file", "", "write the image's private key to this `FILE`, which must not exist (mode 0600)")
@@ -44,6 +49,9 @@ registry reference with the credentials of the docker configuration.`,
 		if _, err := os.Lstat(o.keyFile); o.keyFile != "" && err == nil {
 			// Said before the work and not after it; writing decides.
 			return status.New(status.Conflict, "file.exists", "%s exists already", o.keyFile).WithHint("name another file, or remove it first")
+		}
+		if o.plain && (!o.public || o.keyFile != "") {
+			return cli.Usage(cmd, "--plain needs --public, and has no --key-file: what is not encrypted has no key")
 		}
 		return g.online(cmd.Context(), true, func(ctx context.Context, s *publisherd.Session) error {
 			return g.publish(ctx, s, o, args[0])
@@ -95,13 +103,16 @@ func (g *globals) publish(ctx context.Context, s *publisherd.Session, o publishO
 	return nil
 }
 
-// seal encrypts an image, writes its key where that is asked for, and puts it
-// on IPFS.
+// seal encrypts an image unless it is to stay plain, writes its key where that is
+// asked for, and puts it on IPFS.
 func (g *globals) seal(ctx context.Context, s *publisherd.Session, o publishOptions, ref string) (*manifest.Sealed, string, error) {
 	bars := cli.NewProgress(g.app.Stderr)
 	defer bars.Close()
 	counted := func(name string) func(done, total int64) {
 		return func(done, total int64) { bars.Bytes(name, done, total) }
+	}
+	if o.plain {
+		return s.Images.PublishPlain(ctx, ref, o.platform, counted("publish"))
 	}
 	img, err := s.Images.Seal(ctx, ref, ".", o.platform, counted("encrypt"))
 	if err != nil {
