@@ -60,7 +60,7 @@ func newIndexes(t *testing.T) *indexes {
 		"packages": map[string]any{
 			"": map[string]any{"name": "app", "version": "1.0.0", "dependencies": map[string]string{"greeting": "^1.2.0"}},
 			"node_modules/greeting": map[string]any{
-				"version": "1.2.3", "resolved": "https://registry.npmjs.org/greeting/-/greeting-1.2.3.tgz",
+				"version": "1.2.3", "resolved": "https://registry.example/greeting/-/greeting-1.2.3.tgz",
 				"integrity": integrityOf(x.registry.tarballs["greeting/-/greeting-1.2.3.tgz"]), "dependencies": map[string]string{"@acme/whom": "*"}, "license": "MIT",
 			},
 			"node_modules/@acme/whom":  map[string]any{"version": "0.1.0", "integrity": integrityOf(x.registry.tarballs["@acme/whom/-/whom-0.1.0.tgz"])},
