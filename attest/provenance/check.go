@@ -16,8 +16,8 @@ import (
 // Caps on what is read, against statements that are made to be expensive.
 const (
 	// MaxStatement and MaxEnvelope are in bytes. An image of a few hundred packages
-	// has about 64 KiB.
-	MaxStatement = 256 << 10
+	// has about 100 KiB: one of npm takes 300 bytes.
+	MaxStatement = 512 << 10
 	MaxEnvelope  = MaxStatement/3*4 + 4096
 	// MaxMaterials and MaxParameters bound the lists.
 	MaxMaterials  = 2048
