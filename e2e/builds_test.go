@@ -144,6 +144,8 @@ func TestBuildsFromCommits(t *testing.T) {
 			made[dir] = first
 		})
 	}
+	// The copies take the place of the apps, for which alone there is room.
+	d.clean(t)
 	d.Stop()
 	d.Env = []string{"LC_ALL=tr_TR.UTF-8", "LANG=tr_TR.UTF-8", "TZ=Pacific/Kiritimati"}
 	d.Start()
