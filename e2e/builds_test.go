@@ -21,8 +21,13 @@ const sourcesDir = "e2e/testdata/sources/"
 // anybody on this machine.
 func builder(t *testing.T, flags ...string) *door {
 	t.Helper()
+	return builderIn(t, harness.New(t), flags...)
+}
+
+// builderIn is builder in a world with more in it.
+func builderIn(t *testing.T, w *harness.World, flags ...string) *door {
+	t.Helper()
 	bases := harness.Bases(t)
-	w := harness.New(t)
 	repos := w.Path("repos")
 	if err := os.Mkdir(repos, 0o755); err != nil {
 		t.Fatal(err)

@@ -15,7 +15,9 @@
 // unpacked here, by the same code as wheels in the tree, so that no installer runs.
 // Go is compiled by a Job in a toolchain image, with -trimpath and without cgo, and what it
 // leaves is looked at as an executable that was uploaded. A Dockerfile is
-// built by a Job too, with all times 0; whether its commands give the same bytes twice is
+// built by a Job too, with all times 0. The images that it names are resolved to digests
+// here (package manifest/dockerfile, [Config.Pull]), brought as OCI layouts, and are
+// materials: the Job asks no registry. Whether commands give the same bytes twice is
 // theirs to say.
 //
 // Left out of an app's layer are the history of a version control, __pycache__ and

@@ -33,7 +33,7 @@ func sources(t testing.TB) map[string]Request {
 		"static": {Runtime: Static, FS: site(), Platform: amd64}, "binary": {Runtime: Binary, FS: app(), Platform: amd64},
 		"go": {Runtime: Go, FS: fstest.MapFS{"go.mod": {}, "main.go": {}}, Plan: &detect.Plan{Runtime: detect.Go, Entry: "."}, Platform: amd64},
 		"dockerfile": {
-			Runtime: Dockerfile, FS: fstest.MapFS{"d/Dockerfile": {}}, Plan: &detect.Plan{Runtime: detect.Dockerfile, Entry: "d/Dockerfile"}, Platform: amd64,
+			Runtime: Dockerfile, FS: fstest.MapFS{"d/Dockerfile": {Data: []byte("FROM scratch\nCOPY . /\n")}}, Plan: &detect.Plan{Runtime: detect.Dockerfile, Entry: "d/Dockerfile"}, Platform: amd64,
 		},
 	}
 	for name, r := range requests(t) {
