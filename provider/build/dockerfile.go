@@ -137,7 +137,7 @@ func dockerfileSource(ctx context.Context, tree fs.FS, f *dockerfile.File, image
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", i.Line, err)
 		}
-		all[fmt.Sprint(n)], local[i.Name] = layout, i.local
+		all[fmt.Sprint(n)], local[i.Name] = lined{layout, i.Image}, i.local
 	}
 	text := f.Render(func(name string) string { return local[name] })
 	return joined{"tree": tree, "images": all, "dockerfile": oneFile{"Dockerfile", text}}, nil

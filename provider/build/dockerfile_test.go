@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -35,6 +36,14 @@ func pulling(ctx context.Context, ref oci.Reference, p oci.Platform) (*oci.Image
 	case strings.Contains(ref.Name, "altered"):
 		base.Image.Layers[0].Open = func(context.Context) (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader("another layer")), nil
+		}
+	case strings.Contains(ref.Name, "gone"):
+		base.Image.Layers[0].Open = func(context.Context) (io.ReadCloser, error) {
+			return nil, status.New(status.NotFound, "image.blob", "none")
+		}
+	case strings.Contains(ref.Name, "breaking"):
+		base.Image.Layers[0].Open = func(context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(io.MultiReader(strings.NewReader("the"), iotest.ErrReader(status.Wrap(errors.New("secret"), status.Unavailable, "image.registry", "it broke off")))), nil
 		}
 	}
 	return base.Image, err
@@ -137,7 +146,9 @@ func TestDockerfileRefusals(t *testing.T) {
 		"no reference":    {"FROM UPPER//x\n", status.InvalidArgument, "build.image", "line 1"},
 		"sealed":          {"FROM sealed\n", status.InvalidArgument, "build.image", "line 1"},
 		"size":            {"FROM huge\n", status.InvalidArgument, "build.image", "at most"},
-		"altered":         {"FROM altered\n", status.InvalidArgument, "image.digest", "altered"},
+		"altered":         {"FROM altered\n", status.InvalidArgument, "build.image", "line 1"},
+		"gone":            {"FROM scratch\nFROM gone\n", status.InvalidArgument, "build.image", "line 2"},
+		"breaking off":    {"FROM scratch\nFROM breaking\n", status.Unavailable, "build.image", "line 2"},
 		"no instructions": {"", status.InvalidArgument, "build.dockerfile", "no instructions"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -149,7 +160,7 @@ func TestDockerfileRefusals(t *testing.T) {
 			if strings.Contains(status.Public(err).Error(), "secret") {
 				t.Errorf("it tells %v", err)
 			}
-			if len(r.jobs) > 0 && name != "altered" {
+			if len(r.jobs) > 0 && !slices.Contains([]string{"altered", "gone", "breaking off"}, name) {
 				t.Error("a command ran")
 			}
 		})

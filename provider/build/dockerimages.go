@@ -48,7 +48,7 @@ func (b *Builder) bring(ctx context.Context, req Request, res *Result, f *docker
 			err = describe(found, &Result{})
 		}
 		if err != nil {
-			if c := status.CodeOf(err); c != status.InvalidArgument && c != status.NotFound && c != status.PermissionDenied {
+			if imageClass(err) == status.Unavailable {
 				class = status.Unavailable
 			}
 			faults = append(faults, status.Fault{Field: fmt.Sprintf("line %d", want.Line), Got: fmt.Sprintf("the image %.120q", want.Name), Want: "one that can be had: " + status.Public(err).Detail})
