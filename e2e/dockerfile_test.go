@@ -73,12 +73,12 @@ func (d *door) refused(t *testing.T, name, dockerfile string, want ...string) {
 }
 
 // TestDockerfileRuns builds on the operator's base image, with commands, stages and a
-// user, where builds have no network: twice, to the same bytes. Of the files that a command
+// user, where builds have no network; and a commit twice, to the same bytes. Of the files that a command
 // has from its build pod (/etc/hosts and the like), a layer has at most the empty places.
 func TestDockerfileRuns(t *testing.T) {
 	d := builder(t, "--build-egress", "off")
 	defer d.clean(t)
-	dir, commit := d.w.Repository("repos/runs", "", map[string]string{
+	dir, _ := d.w.Repository("repos/runs", "", map[string]string{
 		"serve.py": answering,
 		"Dockerfile": `ARG BASE=localhost/python
 FROM $BASE AS made
@@ -118,9 +118,11 @@ ENTRYPOINT ["python3", "/app/serve.py"]
 	if why := fmt.Sprint(first["entry"]); !strings.Contains(why, "line 2: localhost/python is oci:python@sha256:") {
 		t.Errorf("the reasons are %s", why)
 	}
-	second := d.deploySource(t, "runs", dir, commit)
-	if second["status"] != "succeeded" || second["image_digest"] != first["image_digest"] || second["build_id"] == first["build_id"] {
-		t.Errorf("%v was %v: %v", second["image_digest"], first["image_digest"], second)
+	// A small one, a second time by its commit.
+	small, commit := d.w.Repository("repos/small", "", map[string]string{"serve.py": answering, "Dockerfile": making("localhost/python", "made twice")})
+	one, two := d.deploySource(t, "small", small, "main"), d.deploySource(t, "small", small, commit)
+	if two["status"] != "succeeded" || one["image_digest"] == nil || two["image_digest"] != one["image_digest"] || two["build_id"] == one["build_id"] {
+		t.Errorf("%v was %v: %v", two["image_digest"], one["image_digest"], two)
 	}
 }
 
