@@ -97,7 +97,7 @@ func (b *Builder) named(ctx context.Context, req Request, name string) (*oci.Ima
 	}
 	ref, err := oci.ParseReference(name)
 	if err == nil && ref.Transport != oci.Registry {
-		err = status.New(status.InvalidArgument, "image.reference", "it is no reference of a registry")
+		err = status.New(status.InvalidArgument, "build.image", "it is no reference of a registry")
 	}
 	if err != nil {
 		return nil, "", err
