@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,13 +24,10 @@ func open(t *testing.T) func(*httpapi.Config) {
 	return func(c *httpapi.Config) { c.Auth = door }
 }
 
-// script runs an example as it stands, with real curl, and returns what it wrote.
-func script(t *testing.T, name string, files map[string]string, env ...string) string {
+// byHand runs what somebody types in a directory of files, with real curl, and returns
+// what it wrote.
+func byHand(t *testing.T, commands string, files map[string]string, env ...string) string {
 	t.Helper()
-	path, err := filepath.Abs(filepath.Join("testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	for file, body := range files {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(body), 0o600); err != nil {
@@ -38,7 +36,7 @@ func script(t *testing.T, name string, files map[string]string, env ...string) s
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", path)
+	cmd := exec.CommandContext(ctx, "bash", "-euc", commands)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.Output()
@@ -50,7 +48,14 @@ func script(t *testing.T, name string, files map[string]string, env ...string) s
 
 func TestZ12UploadHalfByCurl(t *testing.T) {
 	w := newWorld(t, open(t))
-	out := script(t, "artifact-upload-deploy.sh", map[string]string{"my-app": strings.Repeat("\x7fELF", 5000)}, "BASE=http://"+w.addr, "APP_ID="+w.app("shop"))
+	const commands = `
+id=$(curl --silent --fail $API/artifacts --json '{"name":"shop-1.0","content_type":"application/octet-stream"}' | jq --exit-status --raw-output .id)
+curl --silent --fail $API/artifacts/$id/upload -H 'Content-Type: application/octet-stream' --data-binary @shop
+curl --silent --fail $API/artifacts/$id
+curl --silent --fail $API/artifacts
+curl --silent --fail $API/artifacts/$id/download | cmp - shop
+curl --silent --fail $API/apps/$APP/deployments --json '{"process_type":"tish","replicas":1,"artifact_id":"'$id'"}'`
+	out := byHand(t, commands, map[string]string{"shop": strings.Repeat("\x7fELF", 5000)}, "API=http://"+w.addr+"/api/v1", "APP="+w.app("shop"))
 	req := w.deploys.last()
 	if req.ArtifactID == "" || req.Runtime != "binary" || !strings.Contains(out, `"preview_url"`) || !strings.Contains(out, `"size":20000`) {
 		t.Errorf("got %+v\n%s", req, out)
@@ -60,8 +65,13 @@ func TestZ12UploadHalfByCurl(t *testing.T) {
 func TestR1R5R6R7ByCurl(t *testing.T) {
 	w := newWorld(t, open(t))
 	files := map[string]string{"manifest.json": site, "app.tar": archive(t, "tar", map[string]string{"index.html": "<p>hi"})}
-	out := script(t, "rfc0008.sh", files, "INGRESS=http://"+w.addr, "IMAGE=registry.example/app:1")
-	answers := strings.Split(strings.TrimSpace(out), "\n")
+	const commands = `
+curl -sF manifest=@manifest.json -F files=@app.tar $DEPLOY; echo
+curl -sH 'Content-Type: application/json' -d '{"ports":[8080],"image":"'$IMAGE'","runtime":"image","name":"test"}' $DEPLOY; echo
+curl -sF files=@app.tar $DEPLOY; echo
+curl -sF files=@app.tar -F 'manifest={"name":' $DEPLOY; echo`
+	out := byHand(t, commands, files, "DEPLOY=http://"+w.addr+"/deploy", "IMAGE=registry.example/app:1")
+	answers := slices.DeleteFunc(strings.Split(out, "\n"), func(line string) bool { return line == "" })
 	if len(answers) != 4 {
 		t.Fatalf("got %d answers\n%s", len(answers), out)
 	}
