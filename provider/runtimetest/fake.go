@@ -73,6 +73,19 @@ type fakeVolume struct {
 	dir string
 }
 
+// open says where the volume is. Other instances of the pod may be using it.
+func (v *fakeVolume) open(dir string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.dir = dir
+}
+
+func (v *fakeVolume) root() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.dir
+}
+
 var _ Runtime = (*Fake)(nil)
 
 // NewFake makes an empty runtime and stops its containers when the test ends.
@@ -202,10 +215,11 @@ func (f *Fake) mount(ctx context.Context, in *fakeInstance) error {
 			}
 			vol = pod[v.Name]
 			if f.Disks != nil {
-				var err error
-				if vol.dir, err = f.Disks.Open(ctx, string(in.spec.Pod)+"."+v.Name, v.Bytes); err != nil {
+				dir, err := f.Disks.Open(ctx, string(in.spec.Pod)+"."+v.Name, v.Bytes)
+				if err != nil {
 					return fmt.Errorf("making volume %q: %w", v.Name, err)
 				}
+				vol.open(dir)
 			}
 		}
 		for _, c := range in.containers {

@@ -173,8 +173,8 @@ func (w *world) ReadFile(path string) ([]byte, error) {
 	if v == nil {
 		return nil, fs.ErrNotExist
 	}
-	if v.dir != "" {
-		return os.ReadFile(filepath.Join(v.dir, name))
+	if dir := v.root(); dir != "" {
+		return os.ReadFile(filepath.Join(dir, name))
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -193,8 +193,8 @@ func (w *world) WriteFile(path string, data []byte) error {
 	if readOnly {
 		return fs.ErrPermission
 	}
-	if v.dir != "" {
-		to := filepath.Join(v.dir, name)
+	if dir := v.root(); dir != "" {
+		to := filepath.Join(dir, name)
 		return errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, data, 0o644))
 	}
 	v.mu.Lock()
