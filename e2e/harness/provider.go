@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +58,10 @@ func (w *World) prepare(name string, flags ...string) *Provider {
 		"serve", "--data-dir", p.Dir, "--listen", "/ip4/127.0.0.1/tcp/0", "--ingress", "127.0.0.1:0", "--api", "127.0.0.1:0",
 		"--no-mdns", "--log-format", "text", "--log-level", "debug",
 	}, flags...)
+	if !strings.Contains(strings.Join(flags, " "), "--storage") {
+		// The default is half of the disk, reserved.
+		p.args = append(p.args, "--storage-size", "2Gi")
+	}
 	if !strings.Contains(strings.Join(flags, " "), "--tee") {
 		p.args = append(p.args, "--tee", "soft")
 	}
@@ -183,6 +188,13 @@ func (p *Provider) leftovers() []string {
 	for line := range strings.Lines(string(mounts)) {
 		if strings.Contains(line, p.Dir+"/") {
 			left = append(left, line)
+		}
+	}
+	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is a good one
+	for _, path := range commands {
+		// Those that have ended meanwhile are not left.
+		if line, err := os.ReadFile(path); err == nil && bytes.HasPrefix(line, []byte(p.Dir+"/")) {
+			left = append(left, fmt.Sprintf("%s %q", path, line))
 		}
 	}
 	return left

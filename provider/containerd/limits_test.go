@@ -2,12 +2,15 @@ package containerd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -232,4 +235,71 @@ func shimOf(t *testing.T, container string) int {
 	}
 	t.Fatal("there is no shim")
 	return 0
+}
+
+// TestStartIsGivenUp: a start that ends at any moment leaves no shim, and the
+// container starts the next time.
+func TestStartIsGivenUp(t *testing.T) {
+	b := bench(t)
+	s := b.Spec("sleep")
+	b.Create(s)
+	given := 0
+	for after := 2 * time.Millisecond; after < 200*time.Millisecond; after += after / 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		err := b.Start(ctx, s.ID)
+		cancel()
+		if err == nil {
+			break
+		}
+		given++
+		if left := shimsOf(t, s.ID); len(left) > 0 {
+			t.Errorf("after %s shims %v are left", after, left)
+		}
+	}
+	if given == 0 {
+		t.Error("no start was given up")
+	}
+	if err := b.Start(t.Context(), s.ID); err != nil {
+		t.Errorf("starting again: %v", err)
+	}
+	b.Gone(s)
+	if left := shimsOf(t, s.ID); len(left) > 0 {
+		t.Errorf("shims %v are left", left)
+	}
+}
+
+// TestRemoveEndsShims: a shim that containerd does not know ends with its container.
+func TestRemoveEndsShims(t *testing.T) {
+	b := bench(t)
+	s := b.Spec("sleep")
+	b.Create(s)
+	orphan := exec.Command("sh", "-c", "read x", "sh", "-namespace", "p-x", "-id", containerID(s.ID, "main"), "-address", shared.dirs.grpcAddress())
+	in, err := orphan.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := orphan.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.Gone(s)
+	// One that lives ends now, by itself.
+	in.Close()
+	var killed *exec.ExitError
+	if err := orphan.Wait(); !errors.As(err, &killed) || killed.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+func shimsOf(t *testing.T, id provider.InstanceID) (pids []int) {
+	t.Helper()
+	all, err := shims(shared.dirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		if s.id == containerID(id, "main") {
+			pids = append(pids, s.pid)
+		}
+	}
+	return pids
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // A daemon that is killed while it starts a shim leaves one that containerd
-// does not know. It waits for ever for somebody to read its log, with its
+// does not know, and so does a start that is given up. It waits for ever for somebody to read its log, with its
 // socket open: the next shim of the same container would be told that it exists
 // already, and the container's start would wait for ever too.
 
@@ -71,6 +71,31 @@ func killOrphans(ctx context.Context, cl *client.Client, l layout) error {
 				return err
 			}
 			if known {
+				continue
+			}
+			if err := unix.Kill(s.pid, unix.SIGKILL); err == nil {
+				killed++
+			} else if !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("killing shim %d: %w", s.pid, err)
+			}
+		}
+		if killed == 0 {
+			return nil
+		}
+	}
+}
+
+// endShims ends the shims of a container that has no task, and is not being started.
+func endShims(l layout, id string) error {
+	// A helper may start its shim while it is being killed.
+	for {
+		all, err := shims(l)
+		if err != nil {
+			return fmt.Errorf("looking for shims: %w", err)
+		}
+		killed := 0
+		for _, s := range all {
+			if s.id != id {
 				continue
 			}
 			if err := unix.Kill(s.pid, unix.SIGKILL); err == nil {

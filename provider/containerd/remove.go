@@ -65,7 +65,11 @@ func (r *Runtime) remove(ctx context.Context, id provider.InstanceID, grace time
 	}
 	var errs error
 	for _, c := range rec.Containers {
-		if err := deleteContainer(ctx, cl, c); err != nil {
+		err := deleteContainer(ctx, cl, c)
+		if err == nil {
+			err = endShims(r.dirs, c.ID)
+		}
+		if err != nil {
 			errs = errors.Join(errs, fmt.Errorf("deleting container %q: %w", c.Name, err))
 		}
 	}

@@ -115,7 +115,8 @@ func (r *Runtime) startContainer(ctx context.Context, cl *client.Client, rec *re
 	defer cancel()
 	task, err := newTask(ctx, cont, cio.BinaryIO(filepath.Join(r.dirs.bin(), attendant.LoggerName), log))
 	if err != nil {
-		return startError(c.Name, err)
+		// One that was given up may have its shim already, which containerd has not.
+		return startError(c.Name, errors.Join(err, endShims(r.dirs, c.ID)))
 	}
 	if err := task.Start(ctx); err != nil {
 		cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
