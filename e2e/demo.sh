@@ -33,7 +33,7 @@ export HOME=$dir/home
 unset XDG_STATE_HOME XDG_CONFIG_HOME "${!APOCRYPH_@}"
 
 say "2. a provider starts (software device: NOT SECURE, for development)"
-"$bin/provider" serve --tee soft --data-dir "$dir/provider" --listen /ip4/127.0.0.1/tcp/0 \
+"$bin/provider" serve --tee soft --storage-size 2Gi --data-dir "$dir/provider" --listen /ip4/127.0.0.1/tcp/0 \
   --ingress 127.0.0.1:0 --ingress-tls 127.0.0.1:0 --api 127.0.0.1:0 --log-format text 2>"$dir/provider.log" &
 provider_pid=$!
 for _ in $(seq 300); do
