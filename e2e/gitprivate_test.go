@@ -53,9 +53,7 @@ func (s *spies) look(where string, b []byte) {
 func (s *spies) below(dir string) {
 	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err == nil && e.Type().IsRegular() {
-			if b, err := os.ReadFile(path); err == nil {
-				s.look(path, b)
-			}
+			_ = pieces(path, func(b []byte) { s.look(path, b) })
 		}
 		return nil
 	})
