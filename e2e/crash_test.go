@@ -126,7 +126,7 @@ func TestDiskFull(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	p := w.Provider("small")
+	p := w.Provider("small", "--storage-size", "48Mi")
 	pub := w.Publisher("publisher")
 	pol := pub.Policy(p)
 	small := w.Write("small.yaml", app("small", w.Image(0, 1)))
