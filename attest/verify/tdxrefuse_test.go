@@ -37,6 +37,9 @@ func TestTDXQuoteRefused(t *testing.T) {
 	qe := func(at int, b ...byte) quoteChange {
 		return func(q *attesttest.TDXQuote) { copy(q.QEReport[at:], b) }
 	}
+	flip := func(at int) quoteChange { // a digest may be any byte already
+		return func(q *attesttest.TDXQuote) { q.Body[at] ^= 1 }
+	}
 	chain := func(certs ...*x509.Certificate) quoteChange {
 		return func(q *attesttest.TDXQuote) { q.Chain = attesttest.TDXChain(certs...) }
 	}
@@ -56,8 +59,8 @@ func TestTDXQuoteRefused(t *testing.T) {
 		code   string
 	}{
 		{"report data of zeros", set(attesttest.TDXAtReportData, make([]byte, 64)...), "ATT-042"},
-		{"report data for other claims", set(attesttest.TDXAtReportData, 1), "ATT-041"},
-		{"report data that ends otherwise", set(attesttest.TDXAtReportData+63, 1, 2), "ATT-041"},
+		{"report data for other claims", flip(attesttest.TDXAtReportData), "ATT-041"},
+		{"report data that ends otherwise", flip(attesttest.TDXAtReportData + 63), "ATT-041"},
 		{"debugging", set(attesttest.TDXAtAttributes, 0x01), "ATT-050"},
 		{"profiling", set(attesttest.TDXAtAttributes, 0x20), "ATT-050"},
 		{"the last untrusted bit", set(attesttest.TDXAtAttributes, 0x80), "ATT-050"},
