@@ -244,7 +244,7 @@ func TestStartIsGivenUp(t *testing.T) {
 	s := b.Spec("sleep")
 	b.Create(s)
 	given := 0
-	for after := 2 * time.Millisecond; after < 200*time.Millisecond; after += after / 3 {
+	for after := 2 * time.Millisecond; after < 200*time.Millisecond; after += 4 * time.Millisecond {
 		ctx, cancel := context.WithTimeout(t.Context(), after)
 		err := b.Start(ctx, s.ID)
 		cancel()
@@ -253,7 +253,7 @@ func TestStartIsGivenUp(t *testing.T) {
 		}
 		given++
 		if left := shimsOf(t, s.ID); len(left) > 0 {
-			t.Errorf("after %s shims %v are left", after, left)
+			t.Errorf("after %s (%v) shims %v are left", after, err, left)
 		}
 	}
 	if given == 0 {

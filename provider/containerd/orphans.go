@@ -58,35 +58,19 @@ func shims(l layout) ([]shimProcess, error) {
 // killOrphans ends the shims that containerd has no task for. It is called when
 // containerd has just started and nobody else uses it.
 func killOrphans(ctx context.Context, cl *client.Client, l layout) error {
-	// A helper may start its shim while it is being killed.
-	for {
-		all, err := shims(l)
-		if err != nil {
-			return fmt.Errorf("looking for shims: %w", err)
-		}
-		killed := 0
-		for _, s := range all {
-			known, err := hasTask(namespaces.WithNamespace(ctx, s.namespace), cl, s.id)
-			if err != nil {
-				return err
-			}
-			if known {
-				continue
-			}
-			if err := unix.Kill(s.pid, unix.SIGKILL); err == nil {
-				killed++
-			} else if !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("killing shim %d: %w", s.pid, err)
-			}
-		}
-		if killed == 0 {
-			return nil
-		}
-	}
+	return killShims(l, func(s shimProcess) (bool, error) {
+		known, err := hasTask(namespaces.WithNamespace(ctx, s.namespace), cl, s.id)
+		return !known, err
+	})
 }
 
 // endShims ends the shims of a container that has no task, and is not being started.
 func endShims(l layout, id string) error {
+	return killShims(l, func(s shimProcess) (bool, error) { return s.id == id, nil })
+}
+
+// killShims ends the shims that nobody needs.
+func killShims(l layout, useless func(shimProcess) (bool, error)) error {
 	// A helper may start its shim while it is being killed.
 	for {
 		all, err := shims(l)
@@ -95,7 +79,11 @@ func endShims(l layout, id string) error {
 		}
 		killed := 0
 		for _, s := range all {
-			if s.id != id {
+			end, err := useless(s)
+			if err != nil {
+				return err
+			}
+			if !end {
 				continue
 			}
 			if err := unix.Kill(s.pid, unix.SIGKILL); err == nil {

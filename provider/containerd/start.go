@@ -111,22 +111,36 @@ func (r *Runtime) startContainer(ctx context.Context, cl *client.Client, rec *re
 		return fmt.Errorf("forgetting its last run: %w", err)
 	}
 	log := map[string]string{"path": r.dirs.logFile(rec.ID, c.Name), "owner": strconv.FormatUint(uint64(rec.UIDs), 10)}
-	ctx, cancel := context.WithTimeout(ctx, startTime)
+	// The shim mounts the container's files in steps that nobody can take back when it
+	// is killed between two: a start that has begun ends, and is then taken back.
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTime)
 	defer cancel()
-	task, err := newTask(ctx, cont, cio.BinaryIO(filepath.Join(r.dirs.bin(), attendant.LoggerName), log))
-	if err != nil {
-		// One that was given up may have its shim already, which containerd has not.
-		return startError(c.Name, errors.Join(err, endShims(r.dirs, c.ID)))
+	task, err := newTask(whole, cont, cio.BinaryIO(filepath.Join(r.dirs.bin(), attendant.LoggerName), log))
+	if err == nil {
+		err = task.Start(whole)
 	}
-	if err := task.Start(ctx); err != nil {
-		cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-		defer cancel()
-		if _, rmErr := task.Delete(cctx, client.WithProcessKill); !gone(rmErr) {
-			err = errors.Join(err, rmErr)
-		}
-		return startError(c.Name, err)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return startError(c.Name, errors.Join(err, r.giveUp(whole, cont)))
 	}
 	return nil
+}
+
+// giveUp takes back what a start has made before it failed. containerd may have a task
+// though it answered with an error, and a shim may be there of which it has no task.
+func (r *Runtime) giveUp(ctx context.Context, cont client.Container) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer cancel()
+	task, err := cont.Task(ctx, nil)
+	if err == nil {
+		_, err = task.Delete(ctx, client.WithProcessKill)
+	}
+	if !gone(err) {
+		return err
+	}
+	return endShims(r.dirs, cont.ID())
 }
 
 // newTask waits for the end of the last task, which takes containerd a moment
