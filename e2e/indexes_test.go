@@ -87,15 +87,60 @@ func TestIndexes(t *testing.T) {
 			asked(t, &x.pypi.asked, "greeting-1.0-py3", "unwanted", "win32", "2.0")
 		})
 	}
-	t.Run("pylock", func(t *testing.T) {
-		lock := "lock-version = '1.0'\n"
-		for _, wheel := range []string{"greeting-1.0-py3-none-any.whl", "whom_to-1.0-py3-none-any.whl"} {
-			lock += fmt.Sprintf("[[packages]]\nname = %q\nversion = '1.0'\nwheels = [{name = %q, hashes = {sha256 = %q}}]\n", project(wheel), wheel, sha256Of(x.pypi.wheels[wheel]))
-		}
-		d.deployTwice(t, "pylock", map[string]string{
-			"main.py": greeter, "pylock.toml": lock, "pyproject.toml": "[project]\nname = 'app'\nversion = '1'\ndependencies = ['greeting']\n",
-		}, "hello the index", "pkg:pypi/greeting@1.0", "pkg:pypi/whom-to@1.0")
-	})
+	greets, whom := "greeting-1.0-py3-none-any.whl", "whom_to-1.0-py3-none-any.whl"
+	sums := []any{sha256Of(x.pypi.wheels[greets]), sha256Of(x.pypi.wheels[whom])}
+	for file, lock := range map[string]string{
+		"pylock.toml": `lock-version = "1.0"
+[[packages]]
+name = "greeting"
+version = "1.0"
+wheels = [{name = "greeting-1.0-py3-none-any.whl", hashes = {sha256 = "%s"}}]
+[[packages]]
+name = "whom-to"
+version = "1.0"
+wheels = [{name = "whom_to-1.0-py3-none-any.whl", hashes = {sha256 = "%s"}}]
+`,
+		// Nothing but the project says that it needs greeting, which needs whom-to.
+		"uv.lock": `version = 1
+revision = 3
+[[package]]
+name = "app"
+version = "1"
+source = { virtual = "." }
+dependencies = [{ name = "greeting" }]
+[package.dev-dependencies]
+dev = [{ name = "unwanted" }]
+[[package]]
+name = "greeting"
+version = "1.0"
+source = { registry = "https://index.example/simple" }
+dependencies = [{ name = "whom-to", marker = "python_full_version >= '3.9'" }, { name = "only-windows", marker = "sys_platform == 'win32'" }]
+wheels = [{ url = "https://index.example/greeting-1.0-py3-none-any.whl", hash = "sha256:%[1]s", size = 1 }]
+[[package]]
+name = "only-windows"
+version = "1.0"
+source = { registry = "https://index.example/simple" }
+wheels = [{ url = "https://index.example/only_windows-1.0-py3-none-any.whl", hash = "sha256:%[1]s", size = 1 }]
+[[package]]
+name = "unwanted"
+version = "1.0"
+source = { registry = "https://index.example/simple" }
+[[package]]
+name = "whom-to"
+version = "1.0"
+source = { registry = "https://index.example/simple" }
+wheels = [{ url = "https://index.example/whom_to-1.0-py3-none-any.whl", hash = "sha256:%[2]s", size = 1 }]
+`,
+	} {
+		t.Run(file, func(t *testing.T) {
+			got := d.deployTwice(t, strings.ReplaceAll(file, ".", "-"), map[string]string{
+				"main.py": greeter, file: fmt.Sprintf(lock, sums...), "pyproject.toml": "[project]\nname = 'app'\nversion = '1'\ndependencies = ['greeting']\n",
+			}, "hello the index", "pkg:pypi/greeting@1.0", "pkg:pypi/whom-to@1.0")
+			if why := fmt.Sprint(got["entry"]); !strings.Contains(why, "projects by the hashes in "+file) {
+				t.Errorf("the reasons are %s", why)
+			}
+		})
+	}
 	t.Run("node", func(t *testing.T) {
 		d.deployTwice(t, "node", x.files["node"], "hello the registry", "pkg:npm/greeting@1.2.3", "pkg:npm/%40acme/whom@0.1.0")
 		asked(t, &x.registry.asked, "greeting-1.2.3.tgz", "only-tested", "of-mac")
@@ -108,7 +153,7 @@ func TestIndexes(t *testing.T) {
 	})
 	other := sha256Of("another")
 	have := integrityOf(x.registry.tarballs["greeting/-/greeting-1.2.3.tgz"])
-	lock, sums := x.files["node"]["package-lock.json"], x.files["go"]["go.sum"]
+	lock, goSums := x.files["node"]["package-lock.json"], x.files["go"]["go.sum"]
 	for _, tt := range []struct {
 		name, app string
 		more      map[string]string
@@ -120,9 +165,9 @@ func TestIndexes(t *testing.T) {
 		{"no such wheel", "python", map[string]string{"requirements.txt": "greeting==3.0 --hash=sha256:" + other + "\n"}, "build.lock", []string{"greeting==3.0: the index has no such file"}},
 		{"archive with another hash", "node", map[string]string{"package-lock.json": strings.Replace(lock, have, integrityOf("another"), 1)}, "build.lock", []string{"greeting-1.2.3.tgz: what the index has is not"}},
 		{"no such archive", "node", map[string]string{"package-lock.json": strings.ReplaceAll(lock, "0.1.0", "0.1.1")}, "build.lock", []string{"whom-0.1.1.tgz: the index has no such file"}},
-		{"module with another hash", "go", map[string]string{"go.sum": strings.Replace(sums, "h1:", "h1:AAAA", 1)}, "build.lock", []string{"example.org/greeting@v1.2.3: what the index has is not"}},
+		{"module with another hash", "go", map[string]string{"go.sum": strings.Replace(goSums, "h1:", "h1:AAAA", 1)}, "build.lock", []string{"example.org/greeting@v1.2.3: what the index has is not"}},
 		{"module without a hash", "go", map[string]string{"go.sum": ""}, "build.lock", []string{"go.sum has no hash for example.org/greeting"}},
-		{"no such module", "go", map[string]string{"go.mod": strings.Replace(x.files["go"]["go.mod"], "v1.2.3", "v1.2.4", 1), "go.sum": strings.ReplaceAll(sums, "v1.2.3", "v1.2.4")}, "build.lock", []string{"v1.2.4", "the index has no such file"}},
+		{"no such module", "go", map[string]string{"go.mod": strings.Replace(x.files["go"]["go.mod"], "v1.2.3", "v1.2.4", 1), "go.sum": strings.ReplaceAll(goSums, "v1.2.3", "v1.2.4")}, "build.lock", []string{"v1.2.4", "the index has no such file"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir, _ := d.w.Repository("repos/"+strings.ReplaceAll(tt.name, " ", "-"), "", x.with(tt.app, tt.more))

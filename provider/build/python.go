@@ -28,14 +28,6 @@ const (
 // vendorDirs are where people put wheels, or packages that are unpacked.
 var vendorDirs = []string{"wheels", "vendor", "vendored"}
 
-// foreignLocks are lock files that pip does not read, and what writes one that it does.
-var foreignLocks = []struct{ name, export string }{
-	{"uv.lock", "uv export --format requirements-txt --output-file requirements.txt"},
-	{"poetry.lock", "poetry export --output requirements.txt"},
-	{"pdm.lock", "pdm export --output requirements.txt"},
-	{"Pipfile.lock", "pipenv requirements --hash > requirements.txt"},
-}
-
 // python makes the image of a Python program: a base, the dependencies, the tree.
 func (b *Builder) python(ctx context.Context, req Request, res *Result) error {
 	base, c, err := b.base(ctx, req, res, "python")

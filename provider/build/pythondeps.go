@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"apocryph/p2p/oci"
-	"apocryph/proto/status"
 )
 
 // maxReadWheel bounds, in bytes, a wheel that must be held in memory because its
@@ -33,27 +32,24 @@ type vendoredPython struct {
 // here, by the same code.
 func (b *Builder) pythonDeps(ctx context.Context, req Request, res *Result, base Base, target pythonTarget) (*oci.Layer, vendoredPython, error) {
 	var have vendoredPython
-	text, err := readAll(req.FS, requirementsName, maxRequirements)
-	if err != nil {
-		return nil, have, err
-	}
-	from, parse := requirementsName, parseRequirements
-	if text == nil {
-		from, parse = pylockName, parsePylock
-		if text, err = readAll(req.FS, pylockName, maxLock); err != nil {
-			return nil, have, err
-		}
-	}
 	files, err := findVendored(req, res, &have)
 	if err != nil {
 		return nil, have, err
 	}
-	if text == nil && len(files) == 0 && len(have.paths) == 0 {
-		return nil, have, needsExport(req, res)
+	kinds := pipLocks()
+	if len(files) == 0 && len(have.paths) == 0 {
+		kinds = append(kinds, toolLocks()...)
+	}
+	lock, text, err := findLock(req.FS, kinds)
+	if err != nil {
+		return nil, have, err
+	}
+	if lock == nil && len(files) == 0 && len(have.paths) == 0 {
+		return nil, have, warnUnlocked(req, res)
 	}
 	var want []requirement
-	if text != nil {
-		want, err = parse(text)
+	if lock != nil {
+		want, err = lock.read(text)
 	}
 	if err != nil && len(have.paths) == 0 {
 		return nil, have, err
@@ -72,7 +68,7 @@ func (b *Builder) pythonDeps(ctx context.Context, req Request, res *Result, base
 	if err := locked(want); err != nil {
 		return nil, have, err
 	}
-	deps, err := b.pip(ctx, req, res, base, from, want, target)
+	deps, err := b.pip(ctx, req, res, base, lock.name, want, target)
 	return deps, have, err
 }
 
@@ -107,17 +103,11 @@ func findVendored(req Request, res *Result, have *vendoredPython) (files []wheel
 
 var projectDependencies = regexp.MustCompile(`(?m)^(dependencies\s*=\s*\[\s*("|'|$)|\[tool\.poetry\.dependencies\])`)
 
-// needsExport refuses a tree whose dependencies are named only where pip does not read.
-func needsExport(req Request, res *Result) error {
-	for _, l := range foreignLocks {
-		if exists(req.FS, l.name) {
-			return status.New(status.InvalidArgument, "build.lock", "got %s and no %s, want the latter, with a hash for each file", l.name, requirementsName).
-				WithHint("write it with: %s", l.export)
-		}
-	}
+// warnUnlocked tells of dependencies that are named only where no version of them is.
+func warnUnlocked(req Request, res *Result) error {
 	project, err := readAll(req.FS, "pyproject.toml", maxRequirements)
 	if err == nil && projectDependencies.Match(project) {
-		res.warn("pyproject.toml has dependencies, and there is neither %s with hashes, nor %s, nor a directory of wheels: nothing is installed", requirementsName, pylockName)
+		res.warn("pyproject.toml has dependencies, and there is neither %s with hashes, nor the lock file of pip, uv, Poetry, PDM or Pipenv, nor a directory of wheels: nothing is installed", requirementsName)
 	}
 	return err
 }
