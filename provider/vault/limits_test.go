@@ -192,7 +192,8 @@ func TestChangeKind(t *testing.T) {
 				if left, err := os.ReadDir(v.Path()); err != nil || len(left) != 0 {
 					t.Errorf("there is %v, %v", left, err)
 				}
-				if l := leftLoops(t, dir); len(l) != map[Kind]int{FSCrypt: 1}[to] {
+				want := map[Kind]int{FSCrypt: 1}[to]
+				if l := leftLoops(t, dir, want); len(l) != want {
 					t.Errorf("attached: %v", l)
 				}
 				if m := leftMounts(t, dir); len(m) != map[Kind]int{FSCrypt: 1, TmpFS: 1}[to] {

@@ -49,7 +49,7 @@ func tempDir(t testing.TB) string {
 			t.Errorf("%s is still mounted", m)
 			_ = unix.Unmount(m, unix.MNT_DETACH)
 		}
-		for _, l := range leftLoops(t, dir) {
+		for _, l := range leftLoops(t, dir, 0) {
 			t.Errorf("%s is still attached", l)
 		}
 		if err := os.RemoveAll(dir); err != nil {
@@ -71,20 +71,28 @@ func leftMounts(t testing.TB, dir string) []string {
 	return left
 }
 
-// leftLoops lists the devices with files below dir, deleted ones as well.
-func leftLoops(t testing.TB, dir string) []string {
+// leftLoops lists the devices with files below dir, deleted ones as well, and waits for
+// there to be as many as wanted: whoever looks through all devices of the machine, as
+// other providers do, holds each for a moment, and it goes away only after that.
+func leftLoops(t testing.TB, dir string, want int) []string {
 	t.Helper()
-	files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var left []string
-	for _, f := range files {
-		if b, err := os.ReadFile(f); err == nil && strings.HasPrefix(string(b), dir+"/") {
-			left = append(left, strings.TrimSpace(string(b)))
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(10 * time.Second); ; <-again.C {
+		files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var left []string
+		for _, f := range files {
+			if b, err := os.ReadFile(f); err == nil && strings.HasPrefix(string(b), dir+"/") {
+				left = append(left, strings.TrimSpace(string(b)))
+			}
+		}
+		if len(left) == want || time.Now().After(deadline) {
+			return left
 		}
 	}
-	return left
 }
 
 const testSize = 64 << 20
@@ -126,7 +134,7 @@ func reboot(t testing.TB, dir string) {
 			t.Fatal(err)
 		}
 	}
-	if left := leftLoops(t, dir); left != nil {
+	if left := leftLoops(t, dir, 0); left != nil {
 		t.Fatalf("%v are still attached", left)
 	}
 }

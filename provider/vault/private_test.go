@@ -100,8 +100,9 @@ func TestReopen(t *testing.T) {
 				v = open(t, cfg)
 				wantFile(t, filepath.Join(v.Path(), "a/b"), "kept")
 			}
-			if n, want := len(leftLoops(t, dir)), map[Kind]int{FSCrypt: 1}[kind]; n != want {
-				t.Errorf("%d loop devices", n)
+			want := map[Kind]int{FSCrypt: 1}[kind]
+			if l := leftLoops(t, dir, want); len(l) != want {
+				t.Errorf("attached: %v", l)
 			}
 			destroy(t, v)
 			v = open(t, cfg)
@@ -183,7 +184,7 @@ func wantWhole(t *testing.T, v *Vault) {
 	if m := leftMounts(t, v.dirs.dir); len(m) != 1 {
 		t.Errorf("mounted: %v", m)
 	}
-	if l := leftLoops(t, v.dirs.dir); len(l) != 1 || l[0] != v.dirs.image() {
+	if l := leftLoops(t, v.dirs.dir, 1); len(l) != 1 || l[0] != v.dirs.image() {
 		t.Errorf("attached: %v", l)
 	}
 	if left, err := os.ReadDir(v.dirs.tmp()); err != nil || len(left) != 0 {
@@ -250,7 +251,7 @@ func TestClearedUnderPods(t *testing.T) {
 	dropKey(v.Path())
 	v = open(t, config(dir))
 	mustWrite(t, filepath.Join(v.Path(), "works"), "yes")
-	if l := leftLoops(t, dir); len(l) != 2 {
+	if l := leftLoops(t, dir, 2); len(l) != 2 {
 		t.Errorf("attached: %v", l)
 	}
 	if err := f.Close(); err != nil {
@@ -470,7 +471,7 @@ func TestAbandon(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if l := leftLoops(t, dir); l != nil {
+	if l := leftLoops(t, dir, 0); l != nil {
 		t.Errorf("still attached: %v", l)
 	}
 	if err := v.Abandon(t.Context()); status.ReasonOf(err) != "vault.closed" {

@@ -72,7 +72,7 @@ func TestVolumeKilledAt(t *testing.T) {
 					t.Errorf("a removed file: %v", err)
 				}
 				mustWrite(t, filepath.Join(vol.Path, "b"), "works")
-				if l := leftLoops(t, dir); len(l) != 2 {
+				if l := leftLoops(t, dir, 2); len(l) != 2 {
 					t.Errorf("attached: %v", l)
 				}
 				destroy(t, v)
@@ -179,7 +179,7 @@ func TestVolumeTampered(t *testing.T) {
 			if m := leftMounts(t, dir); len(m) != 1 {
 				t.Errorf("mounted: %v", m)
 			}
-			if l := leftLoops(t, dir); len(l) != 1 {
+			if l := leftLoops(t, dir, 1); len(l) != 1 {
 				t.Errorf("attached: %v", l)
 			}
 		})
