@@ -225,15 +225,11 @@ func TestIndexesDown(t *testing.T) {
 	})
 	t.Run("silent", func(t *testing.T) {
 		silent := net.Silent()
-		began := time.Now()
-		told := deploy(t, append(environment(silent, silent, silent), "--build-workers", "3", "--build-time", "100s"), "python", "node", "go")
+		told := deploy(t, append(environment(silent, silent, silent), "--build-workers", "3", "--build-time", "75s"), "python", "node", "go")
 		wants(t, told, "python", "code:build.index", silent, "Read timed out")
 		wants(t, told, "node", "code:build.index", silent, "nothing for 15 s")
 		// The go command waits for as long as it may.
-		wants(t, told, "go", "code:build.time", "stopped after 1m40s")
-		if took := time.Since(began); took > 4*time.Minute {
-			t.Errorf("it took %s", took)
-		}
+		wants(t, told, "go", "code:build.time", "stopped after 1m15s")
 	})
 	t.Run("no egress", func(t *testing.T) {
 		url := net.Serve(http.NotFoundHandler())

@@ -38,7 +38,7 @@ func newKubo(t *testing.T, w *harness.World) *kubo {
 	t.Helper()
 	build := exec.CommandContext(t.Context(), "go", "tool", "-n", "ipfs")
 	build.Dir = "kubo"
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath", "GOWORK=off")
 	var complaints bytes.Buffer
 	build.Stderr = &complaints
 	bin, err := build.Output()

@@ -26,7 +26,7 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	for _, name := range []string{"provider", "publisher"} {
-		cmd := exec.Command("go", "build", "-tags", "embedrunc", "-o", filepath.Join(dir, name), "./cmd/"+name)
+		cmd := exec.Command("go", "build", "-trimpath", "-tags", "embedrunc", "-o", filepath.Join(dir, name), "./cmd/"+name)
 		cmd.Dir = root()
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
