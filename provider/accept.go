@@ -147,8 +147,13 @@ func (s *Service) place(ctx, caller context.Context, p *pod, want Record, m *man
 	case err == nil:
 		s.remember(ctx, p, want, OutcomePending, func(r *Past) {
 			origin(r)
-			if have.State == StateRunning && !have.Locked {
+			switch {
+			case have.Locked:
+			case have.State == StateRunning:
 				r.Replaces = have.Revision
+			case have.State != StateFailed:
+				// What ran last stopped for have, or is coming back as it.
+				r.Replaces = p.before(have.Revision)
 			}
 		})
 	case have.Revision > 0 && ctx.Err() == nil && caller.Err() == nil:

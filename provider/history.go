@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -198,6 +199,18 @@ func (p *pod) replacedBy(revision uint64) uint64 {
 	for _, r := range p.pasts {
 		if r.Revision == revision {
 			return r.Replaces
+		}
+	}
+	return 0
+}
+
+// before is the revision that ran before one that is not up yet: the one that had
+// to stop for it, or the one that it brings back; 0 for none. The caller holds
+// p.history.
+func (p *pod) before(revision uint64) uint64 {
+	for _, r := range p.pasts {
+		if r.Revision == revision {
+			return cmp.Or(r.Replaces, r.From)
 		}
 	}
 	return 0

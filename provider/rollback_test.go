@@ -12,6 +12,7 @@ import (
 	"apocryph/manifest"
 	"apocryph/proto/status"
 	"apocryph/provider"
+	"apocryph/provider/runtimetest"
 )
 
 // past is a line of a pod's history.
@@ -223,6 +224,49 @@ func TestBroughtBack(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+// TestBroughtBackAfterSeveral: what ran last also comes back after an order that
+// overtook one which was not up yet, or that came while it was coming back.
+func TestBroughtBackAfterSeveral(t *testing.T) {
+	for name, c := range map[string]struct {
+		script []string
+		at     uint64
+	}{
+		"overtaken":   {[]string{"echo", ";", "sleep"}, 2},
+		"coming back": {[]string{"echo", ";", "exit", "1"}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				n := w.run()
+				made := n.deploy(order(t, alice, provider.Create, app("app", w.image("sleep"), persistent)))
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					_, err := n.provision(order(t, alice, provider.Update, app("app", w.image(c.script...), persistent, checked(runtimetest.Probe, "exit", "1")), replaces(1)))
+					if err == nil {
+						t.Error("the first update came up")
+					}
+				}()
+				for len(n.history()) < int(c.at) || n.state() == provider.StateAccepted {
+					later(50 * time.Millisecond)
+				}
+				if got := n.state(); got != provider.StateStarting {
+					t.Fatalf("the pod is %s", got)
+				}
+				_, err := n.provision(order(t, alice, provider.Update, app("app", w.image("exit", "1"), persistent), replaces(c.at)))
+				refused(t, err, status.AppFailed, "app.exited")
+				<-ended
+				later(time.Minute)
+				view, err := n.Status(t.Context(), alice, "app")
+				must(t, err)
+				if view.State != provider.StateRunning || view.ManifestDigest != made.ManifestDigest {
+					t.Errorf("got %+v, history %+v", view, n.history())
+				}
+			})
+		})
+	}
 }
 
 // TestDirect deploys for a tenant who trusts the provider: no attestation, and
