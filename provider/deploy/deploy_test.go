@@ -89,7 +89,6 @@ func TestFailures(t *testing.T) {
 		"the app":      {func(w *world) { w.core.fail = app }, nil, "app.exited", []string{"no config"}},
 		"the build":    {func(w *world) { w.shop.fail = status.New(status.InvalidArgument, "build.entry", "no entry") }, nil, "build.entry", nil},
 		"the registry": {func(w *world) { w.unresolvable = true }, func(r *deploy.Request) { _ = r.Tree.Close(); r.Tree, r.Image = nil, "registry.example/app:1" }, "internal", nil},
-		"the artifact": {nil, func(r *deploy.Request) { _ = r.Tree.Close(); r.Tree, r.ArtifactID = nil, "nope" }, "artifact.unknown", nil},
 		"several files": {nil, func(r *deploy.Request) {
 			r.Runtime = "image"
 			_, _ = r.Tree.Add(t.Context(), "b", strings.NewReader("b"))
@@ -134,6 +133,16 @@ func TestRefusals(t *testing.T) {
 	}
 	_, err := o.Submit(t.Context(), w.site(func(r *deploy.Request) { r.App = "UPPER" }))
 	refused(t, err, status.InvalidArgument, "app.invalid")
+	for id, want := range map[string]struct {
+		class  status.Code
+		reason string
+	}{"nope": {status.NotFound, "artifact.unknown"}, "empty": {status.Conflict, "artifact.not_uploaded"}} {
+		_, err = o.Submit(t.Context(), w.site(func(r *deploy.Request) { _ = r.Tree.Close(); r.Tree, r.ArtifactID = nil, id }))
+		refused(t, err, want.class, want.reason)
+	}
+	if w.deps.Len() != 0 {
+		t.Error("a deployment that was refused is kept")
+	}
 	w.deps.Fail(errors.New("full"))
 	if _, err := o.Submit(t.Context(), w.site()); err == nil {
 		t.Error("a deployment that is not stored was acknowledged")

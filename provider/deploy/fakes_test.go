@@ -264,7 +264,11 @@ func (content) Close() error { return nil }
 type shelf struct{ w *workshop }
 
 func (s shelf) Open(_ context.Context, _, id string) (deploy.Content, string, error) {
-	if id != "a1" {
+	switch id {
+	case "a1":
+	case "empty":
+		return nil, "", status.New(status.Conflict, "artifact.not_uploaded", "no content")
+	default:
 		return nil, "", status.New(status.NotFound, "artifact.unknown", "no artifact %s", id)
 	}
 	return content{bytes.NewReader([]byte("\x7fELF and so on"))}, strings.Repeat("cd", 32), nil

@@ -71,6 +71,9 @@ func (o *Orchestrator) submit(ctx context.Context, r Request, work func(context.
 	if err := o.allowed(r); err != nil {
 		return Deployment{}, err
 	}
+	if err := o.uploaded(ctx, r); err != nil {
+		return Deployment{}, err
+	}
 	app, err := o.appOf(ctx, r)
 	if err != nil {
 		return Deployment{}, err
@@ -111,6 +114,27 @@ func (o *Orchestrator) submit(ctx context.Context, r Request, work func(context.
 		return Deployment{}, err
 	}
 	return o.enlist(ctx, d, work)
+}
+
+// uploaded refuses an artifact that is not there, or not whole, at once: who does
+// not wait for the deployment would find out too late.
+func (o *Orchestrator) uploaded(ctx context.Context, r Request) error {
+	o.mu.Lock()
+	_, repeated := o.requests[r.RequestID]
+	o.mu.Unlock()
+	if r.ArtifactID == "" || repeated {
+		return nil // what was taken already may be gone since
+	}
+	if o.cfg.Builds != nil {
+		if _, made, err := o.cfg.Builds.Image(ctx, r.Namespace, r.ArtifactID); made || err != nil {
+			return err
+		}
+	}
+	content, _, err := o.cfg.Artifacts.Open(ctx, r.Namespace, r.ArtifactID)
+	if err != nil {
+		return err
+	}
+	return content.Close()
 }
 
 // enlist stores a deployment and starts work on it.
