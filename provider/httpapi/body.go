@@ -45,6 +45,9 @@ func (c *call) body(optional bool, most int64) ([]byte, error) {
 	if m := c.media(); m != "application/json" {
 		return nil, wrongMedia(m, "application/json")
 	}
+	if err := c.intact(b); err != nil {
+		return nil, err
+	}
 	return b, c.settle(sha256.Sum256(b))
 }
 

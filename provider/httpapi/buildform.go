@@ -7,7 +7,6 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
-	"net/http"
 
 	"apocryph/p2p/source"
 	"apocryph/proto/status"
@@ -58,7 +57,7 @@ func (c *call) readBuild() (_ *buildForm, err error) {
 	case err != nil || media != "multipart/form-data":
 		return nil, wrongMedia(c.r.Header.Get("Content-Type"), "multipart/form-data")
 	case params["boundary"] == "":
-		return nil, malformed(http.ErrMissingBoundary)
+		return nil, wrongMedia(c.r.Header.Get("Content-Type"), "multipart/form-data with a boundary, as curl -F writes it")
 	}
 	in, leave, err := c.upload(maxBuildBody)
 	if err != nil {
@@ -71,7 +70,13 @@ func (c *call) readBuild() (_ *buildForm, err error) {
 			f.close()
 		}
 	}()
-	err = f.read(c, multipart.NewReader(in, params["boundary"]))
+	body, err := intactBody(c.r.Header, in)
+	if err != nil {
+		return nil, err
+	}
+	if err = f.read(c, multipart.NewReader(body, params["boundary"])); err == nil {
+		err = body.check()
+	}
 	if err == nil {
 		// What comes after the last boundary is of the body as well.
 		_, err = io.Copy(io.Discard, in)

@@ -352,7 +352,7 @@ func TestDeployRefusals(t *testing.T) {
 		{"out of the tree", form(ok, asFile("files", "t", archive(t, "tar", map[string]string{"../x": "x"}))), formType, 400, "files.unsafe", ""},
 		{"same name", form(ok, asFile("files", "a", "1"), asFile("files", "A", "2")), formType, 400, "files.conflict", ""},
 		{"cut off", form(ok, asFile("files", "a", "1"))[:150], formType, 400, "deploy.form", ""},
-		{"no boundary", form(ok), "Content-Type: multipart/form-data", 415, "deploy.form", ""},
+		{"no boundary", form(ok), "Content-Type: multipart/form-data", 415, "api.media_type", "boundary"},
 		{"mixed", form(ok), "Content-Type: multipart/mixed; boundary=" + boundary, 415, "api.media_type", "multipart/form-data"},
 		{"urlencoded", "manifest=x", "Content-Type: application/x-www-form-urlencoded", 415, "api.media_type", "multipart/form-data"},
 		{"none", "x", "X: y", 415, "api.media_type", "multipart/form-data"},

@@ -29,7 +29,7 @@ func digests(h http.Header) (map[string][]byte, error) {
 			return status.Invalid("artifact.digest", "the digest", []status.Fault{{Field: field, Got: brief(strings.Join(values, ",")), Want: want}})
 		}
 		if !ok {
-			return nil, bad("sha-256=:BASE64:")
+			return nil, bad("sha-256=:BASE64: of 32 bytes, or sha-512 of 64")
 		}
 		if len(found) == 0 {
 			return nil, bad("sha-256 or sha-512")

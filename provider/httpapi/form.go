@@ -46,7 +46,7 @@ func (c *call) readForm() (_ *form, err error) {
 	case err != nil || media != "multipart/form-data":
 		return nil, wrongMedia(c.r.Header.Get("Content-Type"), "multipart/form-data, or application/json (deprecated)")
 	case params["boundary"] == "":
-		return nil, malformed(http.ErrMissingBoundary)
+		return nil, wrongMedia(c.r.Header.Get("Content-Type"), "multipart/form-data with a boundary, as curl -F writes it")
 	}
 	in, leave, err := c.upload(c.api.limits.UploadBytes)
 	if err != nil {
@@ -59,7 +59,14 @@ func (c *call) readForm() (_ *form, err error) {
 			f.close()
 		}
 	}()
-	if err := f.read(c, multipart.NewReader(in, params["boundary"])); err != nil {
+	body, err := intactBody(c.r.Header, in)
+	if err != nil {
+		return nil, err
+	}
+	if err = f.read(c, multipart.NewReader(body, params["boundary"])); err == nil {
+		err = body.check()
+	}
+	if err != nil {
 		return nil, in.blame(err)
 	}
 	return f, nil
@@ -161,6 +168,9 @@ func malformed(err error) error {
 func (c *call) oldForm() (*form, error) {
 	b, err := c.oldBody()
 	if err != nil {
+		return nil, err
+	}
+	if err := c.intact(b); err != nil {
 		return nil, err
 	}
 	return &form{manifest: b, sum: sha256.Sum256(b), old: true}, nil

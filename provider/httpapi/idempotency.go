@@ -9,6 +9,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,8 +69,8 @@ func (a *API) attempt(c *call) error {
 	if name == "" || c.r.Method != http.MethodPost || c.op.access == everybody || c.op.unkeyed {
 		return c.op.handle(c)
 	}
-	if len(name) > 255 {
-		return status.Invalid("api.key", "Idempotency-Key", []status.Fault{{Field: "Idempotency-Key", Got: "more", Want: "at most 255 bytes"}})
+	if len(name) > 255 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return status.Invalid("api.key", "Idempotency-Key", []status.Fault{{Field: "Idempotency-Key", Got: strconv.Quote(brief(name)), Want: "at most 255 printable characters of ASCII"}})
 	}
 	sum := sha256.Sum256([]byte(c.caller.Subject + "\x00" + c.r.Method + "\x00" + c.r.URL.RequestURI() + "\x00" + name))
 	at, err := a.answers.begin(c.ctx(), hex.EncodeToString(sum[:]), c.caller.Subject)

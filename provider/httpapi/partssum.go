@@ -7,6 +7,7 @@ import (
 	"hash"
 	"io"
 	"mime/multipart"
+	"net/http"
 	"strconv"
 )
 
@@ -24,14 +25,24 @@ func newPartsSum(wanted bool) partsSum {
 	return partsSum{sha256.New()}
 }
 
-// part takes in a part while read reads it. Lengths keep two parts from being read as
+// part takes in a part while read reads it, and holds it against its digests. Lengths keep two parts from being read as
 // another two.
 func (s partsSum) part(p *multipart.Part, read func(io.Reader) error) error {
+	body, err := intactBody(http.Header(p.Header), framed{p})
+	if err != nil {
+		return err
+	}
 	if s.total == nil {
-		return read(framed{p})
+		if err := read(body); err != nil {
+			return err
+		}
+		return body.check()
 	}
 	sum := sha256.New()
-	if err := read(io.TeeReader(framed{p}, sum)); err != nil {
+	if err := read(io.TeeReader(body, sum)); err != nil {
+		return err
+	}
+	if err := body.check(); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.total, "%s %s %s\n", strconv.Quote(p.FormName()), strconv.Quote(p.FileName()), hex.EncodeToString(sum.Sum(nil)))
