@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"apocryph/proto/status"
 )
 
 const healthTimes = "a time from 1s to 1h, in whole milliseconds"
@@ -39,6 +41,13 @@ func (v *validator) words(at string, list []string) {
 			v.addf(fmt.Sprintf("%s[%d]", at, i), fmt.Sprintf("%d bytes", len(w)), "text of at most %d bytes without control characters", MaxArg)
 		}
 	}
+}
+
+// EnvFaults are what a manifest refuses of a variable. No fault repeats its value.
+func EnvFaults(name, value string) []status.Fault {
+	v := &validator{}
+	v.env("env", []EnvVar{{Name: name, Value: value}})
+	return v.faults
 }
 
 // env never repeats a value: it may be a secret.

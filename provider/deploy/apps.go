@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"apocryph/manifest"
 	"apocryph/manifest/direct"
 	"apocryph/proto/status"
 )
@@ -43,7 +44,7 @@ func (a App) faults() []status.Fault {
 		out = append(out, status.Fault{Field: "/namespace", Got: clip(a.Namespace), Want: direct.WantNamespace})
 	}
 	if !label.MatchString(a.Name) || strings.Contains(a.Name, "--") {
-		out = append(out, status.Fault{Field: "/name", Got: a.Name, Want: "a DNS label without two hyphens in a row"})
+		out = append(out, status.Fault{Field: "/name", Got: clip(a.Name), Want: "a DNS label in lower case of at most 63 characters, without two hyphens in a row"})
 	}
 	if len(a.Description) > maxDescription {
 		out = append(out, status.Fault{Field: "/description", Got: "a longer text", Want: "at most 1024 bytes"})
@@ -59,8 +60,9 @@ func (a App) faults() []status.Fault {
 	size := 0
 	for k, v := range a.Env {
 		size += len(k) + len(v)
-		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(v, 0) {
-			out = append(out, status.Fault{Field: "/env", Got: k[:min(len(k), 80)], Want: "a name without '=' and a value, both without NUL"})
+		// What a manifest refuses would fail every deployment of the app.
+		for _, f := range manifest.EnvFaults(k, v) {
+			out = append(out, status.Fault{Field: "/env/" + clip(k), Got: f.Got, Want: f.Want})
 		}
 	}
 	if len(a.Env) > maxEnv || size > maxEnvBytes {

@@ -404,8 +404,12 @@ func TestApps(t *testing.T) {
 	must(t, o.DeleteApp(t.Context(), "x.main", dotted.ID))
 	_, err = o.CreateApp(t.Context(), deploy.App{Namespace: "T", Name: "a--b", Labels: map[string]string{"": ""}, Env: map[string]string{"A=": ""}})
 	refused(t, err, status.InvalidArgument, "app.invalid")
-	if got := status.Public(err).Faults; len(got) != 4 {
+	if got := status.Public(err).Faults; len(got) != 4 || got[0].Field != "/env/A=" {
 		t.Errorf("got %+v", got)
+	}
+	for name, value := range map[string]string{"1A": "", "a b": "", "\u00e9": "", "A": "a\x00", "B": "a\x1b"} {
+		_, err = o.CreateApp(t.Context(), deploy.App{Namespace: "team", Name: "env", Env: map[string]string{name: value}})
+		refused(t, err, status.InvalidArgument, "app.invalid")
 	}
 	got, err := o.UpdateApp(t.Context(), "team", a.ID, 1, func(a *deploy.App) error { a.Description, a.Name = "y", "other"; return nil })
 	if err != nil || got.Version != 2 || got.Description != "y" || got.Name != "web" {

@@ -122,7 +122,7 @@ func (o *Orchestrator) Promote(ctx context.Context, namespace, id, environment, 
 		environment = production
 	}
 	if !label.MatchString(environment) || environment == old.Environment || len(podName(old.App, environment)) > 63 {
-		return Deployment{}, status.Invalid("deploy.invalid", "the promotion", []status.Fault{{Field: "/environment", Got: environment, Want: "another environment than " + old.Environment}})
+		return Deployment{}, status.Invalid("deploy.invalid", "the promotion", []status.Fault{{Field: "/environment", Got: environment, Want: "a DNS label in lower case, and another environment than " + old.Environment}})
 	}
 	order, err := o.cfg.Pods.Ordered(ctx, tenantOf(old.Namespace), podName(old.App, old.Environment), old.Revision)
 	if err != nil {
