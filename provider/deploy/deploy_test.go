@@ -323,6 +323,25 @@ func TestImageArchive(t *testing.T) {
 	w.nothingLeft()
 }
 
+// TestFaultsAreKept: what was wrong with what was deployed is said of the
+// deployment, each fault of it.
+func TestFaultsAreKept(t *testing.T) {
+	w := newWorld(t)
+	var faults []status.Fault
+	for range 20 {
+		faults = append(faults, status.Fault{Field: "/x", Got: "this", Want: "that"})
+	}
+	w.shop.fail = status.Invalid("build.lock", "the lock file", faults)
+	o, _ := w.run()
+	d, err := o.Submit(t.Context(), w.site())
+	must(t, err)
+	d, _ = ended(t, o, d.ID)
+	if d.Failure == nil || len(d.Failure.Faults) != 16 || d.Failure.Faults[0] != (deploy.Fault{Field: "/x", Got: "this", Want: "that"}) {
+		t.Errorf("got %+v", d.Failure)
+	}
+	w.nothingLeft()
+}
+
 // TestArtifactsInUse are held while what was made of them runs.
 func TestArtifactsInUse(t *testing.T) {
 	w := newWorld(t)

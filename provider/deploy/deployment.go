@@ -118,10 +118,19 @@ type Failure struct {
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
 	Hint   string `json:"hint,omitempty"`
+	// Faults are what was wrong with what was deployed, at most 16.
+	Faults []Fault `json:"errors,omitempty"`
 	// Log is the app's last lines.
 	Log []string `json:"logs_tail,omitempty"`
 	// Class is that of the error.
 	Class status.Code `json:"class"`
+}
+
+// Fault is one thing that was wrong: where, what it was, and what is wanted.
+type Fault struct {
+	Field string `json:"field"`
+	Got   string `json:"got,omitempty"`
+	Want  string `json:"want,omitempty"`
 }
 
 // Event is one thing that happened to a deployment.

@@ -13,6 +13,9 @@ import (
 // retryLater is when somebody who found the queue full should come back.
 const retryLater = 10 * time.Second
 
+// maxFaults bounds what is kept of a deployment that was wrong everywhere.
+const maxFaults = 16
+
 // origin is what the pod's history keeps of a deployment.
 type origin struct {
 	Deployment string `json:"deployment"`
@@ -176,5 +179,9 @@ func (o *Orchestrator) finish(ctx context.Context, d *deployment, err error) {
 
 func failureOf(err error) Failure {
 	public := status.Public(err)
-	return Failure{Code: public.Reason, Detail: public.Detail, Hint: public.Hint, Log: public.Log, Class: public.Code}
+	f := Failure{Code: public.Reason, Detail: public.Detail, Hint: public.Hint, Log: public.Log, Class: public.Code}
+	for _, fault := range public.Faults[:min(len(public.Faults), maxFaults)] {
+		f.Faults = append(f.Faults, Fault{Field: fault.Field, Got: fault.Got, Want: fault.Want})
+	}
+	return f
 }

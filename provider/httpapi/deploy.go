@@ -194,5 +194,8 @@ func failure(d deploy.Deployment) error {
 	}
 	e := status.New(f.Class, f.Code, "%s", f.Detail).WithHint("%s", f.Hint)
 	e.Log = f.Log
+	for _, fault := range f.Faults {
+		e.Faults = append(e.Faults, status.Fault{Field: fault.Field, Got: fault.Got, Want: fault.Want})
+	}
 	return &answerError{err: e, code: statusFor(f.Class, f.Code), more: more}
 }

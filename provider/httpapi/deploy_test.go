@@ -279,6 +279,11 @@ func TestR8AnswersWhenItRuns(t *testing.T) {
 	if id, _ := doc["deployment_id"].(string); id == "" {
 		t.Errorf("no deployment in %v", doc)
 	}
+	w.deploys.failure = &deploy.Failure{Code: "build.lock", Detail: "2 faults", Class: status.InvalidArgument, Faults: []deploy.Fault{{Field: "/a", Got: "this", Want: "that"}, {Field: "/b"}}}
+	doc = w.call("POST", "/deploy", form(asValue("manifest", site), asFile("files", "a", "a")), formType).problem(t, 400, "build.lock", "that")
+	if list, _ := doc["errors"].([]any); len(list) != 2 {
+		t.Errorf("got %v", doc["errors"])
+	}
 	for _, c := range []struct {
 		class  status.Code
 		reason string
