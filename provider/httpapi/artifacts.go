@@ -125,7 +125,8 @@ func (c *call) uploadArtifact() error {
 	if err != nil {
 		return err
 	}
-	if m := c.media(); m != "application/octet-stream" && m != a.ContentType {
+	// Without a type it may be taken for bytes (RFC 9110, 8.3), as curl -T sends it.
+	if m := c.media(); c.r.Header.Get("Content-Type") != "" && m != "application/octet-stream" && m != a.ContentType {
 		return wrongMedia(c.r.Header.Get("Content-Type"), "application/octet-stream (curl -H 'Content-Type: application/octet-stream' --data-binary @FILE)")
 	}
 	if e := c.r.Header.Get("Content-Encoding"); e != "" && e != "identity" {

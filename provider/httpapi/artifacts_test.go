@@ -60,6 +60,7 @@ func TestZ2UploadArtifact(t *testing.T) {
 		t.Errorf("%s is not %s", again.body, first.body)
 	}
 	w.call("PUT", at+"/upload", "bytes", octets).want(t, 200)
+	w.call("PUT", at+"/upload", "bytes").want(t, 200) // as curl -T sends it
 	w.call("POST", at+"/upload", "others", octets).problem(t, 409, "artifact.differs")
 	w.call("POST", "/api/v1/artifacts/"+uuid.NewString()+"/upload", "bytes", octets).problem(t, 404, "artifact.unknown")
 	// Too large for the store.
