@@ -76,7 +76,7 @@ func (o *Orchestrator) Cancel(ctx context.Context, namespace, id string) (Deploy
 
 // Rollback brings back what a deployment ran, as a new deployment.
 func (o *Orchestrator) Rollback(ctx context.Context, namespace, id, by string) (Deployment, error) {
-	old, err := o.ran(namespace, id)
+	old, err := o.ran(ctx, namespace, id)
 	if err != nil {
 		return Deployment{}, err
 	}
@@ -111,7 +111,7 @@ func (o *Orchestrator) Rollback(ctx context.Context, namespace, id, by string) (
 
 // Promote runs in another environment what a deployment ran, as a new deployment.
 func (o *Orchestrator) Promote(ctx context.Context, namespace, id, environment, by string) (Deployment, error) {
-	old, err := o.ran(namespace, id)
+	old, err := o.ran(ctx, namespace, id)
 	if err != nil {
 		return Deployment{}, err
 	}
@@ -140,19 +140,6 @@ func (o *Orchestrator) Promote(ctx context.Context, namespace, id, environment, 
 	next.Promoted = old.ID
 	order.Expected = 0
 	return o.follow(ctx, next, func(ctx context.Context, d *deployment) error { return o.place(ctx, d, order) })
-}
-
-// ran returns a deployment whose revision came up.
-func (o *Orchestrator) ran(namespace, id string) (Deployment, error) {
-	d, err := o.find(namespace, id)
-	if err != nil {
-		return Deployment{}, err
-	}
-	now := d.get()
-	if now.Status != Succeeded {
-		return Deployment{}, status.New(status.Conflict, "deployment.not_up", "the deployment is %s, and has no revision to run again", now.Status)
-	}
-	return now, nil
 }
 
 // again is a new deployment of what an old one ran.
