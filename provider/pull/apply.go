@@ -25,11 +25,17 @@ func (p *Puller) apply(ctx context.Context, c *change, g *deploy.Group) error {
 	if err := p.prune(ctx, c, g); err != nil {
 		return err
 	}
+	return p.keep(ctx, c, func(s *state) { s.Commit, s.At = c.resolved.Commit.ID, p.set.Now() })
+}
+
+// keep stores what came of a change, where the namespace has that repository yet:
+// what is applied of one is not another's to remove, and nobody's after its end.
+func (p *Puller) keep(ctx context.Context, c *change, fn func(s *state)) error {
 	_, err := p.names.change(ctx, c.state.Namespace, func(s *state, known bool) error {
 		if !known || s.Repo != c.state.Repo {
 			return status.New(status.Conflict, "sync.version", "the namespace's repository was changed meanwhile")
 		}
-		s.Commit, s.At = c.resolved.Commit.ID, p.set.Now()
+		fn(s)
 		return nil
 	})
 	return err
@@ -118,12 +124,8 @@ func (p *Puller) one(ctx context.Context, c *change, g *deploy.Group, w wanted, 
 	}
 	mine.leave(err)
 	if err == nil {
-		_, err = p.names.change(ctx, c.state.Namespace, func(s *state, _ bool) error {
-			if s.Apps == nil {
-				s.Apps = map[string]applied{}
-			}
+		err = p.keep(ctx, c, func(s *state) {
 			s.Apps[w.key()] = applied{App: d.AppID, Deployment: d.ID, Fingerprint: w.fingerprint}
-			return nil
 		})
 	}
 	return errors.Join(err, g.Update(ctx, func(all *deploy.Deployment) {
@@ -163,10 +165,7 @@ func (p *Puller) prune(ctx context.Context, c *change, g *deploy.Group) error {
 			err = nil
 		}
 		if err == nil {
-			_, err = p.names.change(ctx, c.state.Namespace, func(s *state, _ bool) error {
-				delete(s.Apps, key)
-				return nil
-			})
+			err = p.keep(ctx, c, func(s *state) { delete(s.Apps, key) })
 		}
 		if err != nil {
 			err = fmt.Errorf("removing %s: %w", key, err)

@@ -197,7 +197,10 @@ func (c *change) request(w wanted, group string, gate func(context.Context) erro
 		Manifest: w.m.Pod, Entry: w.m.Entry, Image: w.m.Image, Secrets: w.m.Secrets, Synced: &deploy.Synced{Group: group, Source: c.source(), Gate: gate},
 	}
 	if w.dir != "" {
-		r.Git = &builds.GitSource{Want: c.want, Path: strings.TrimPrefix(w.dir, ".")}
+		r.Git = &builds.GitSource{Want: c.want}
+		if w.dir != "." {
+			r.Git.Path = w.dir
+		}
 	}
 	return r
 }

@@ -38,6 +38,8 @@ type pipeline struct {
 	// log is what was done, in order: "image shop", "place shop", "remove shop".
 	log  []string
 	ends map[string]deploy.Deployment
+	// placing is called once, when the first app is placed.
+	placing func()
 }
 
 type placed struct {
@@ -68,6 +70,10 @@ func (p *pipeline) Submit(ctx context.Context, r deploy.Request) (deploy.Deploym
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.placing != nil {
+		p.placing()
+		p.placing = nil
+	}
 	if err == nil && p.unhealthy[r.App] {
 		err = status.New(status.AppFailed, "app.exited", "it exited with 1")
 	}

@@ -321,3 +321,48 @@ func TestOverRestart(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestHiddenDirectory builds the directory that was looked at, also where its name
+// begins with a dot.
+func TestHiddenDirectory(t *testing.T) {
+	w := newWorld(t)
+	w.server.Repo("acme/app").Commit("main", map[string]string{
+		"blog.yaml": blog + "directory: .site\n", ".site/index.html": "<h1>looked at</h1>", "site/index.html": "<h1>another</h1>",
+		"root.yaml": "name: root\nruntime: static\n", "index.html": "<h1>root</h1>",
+	})
+	n := w.run()
+	n.put("acme/app")
+	d, err := n.sync("")
+	must(t, err)
+	if d.Status != deploy.Succeeded {
+		t.Fatalf("got %+v", d)
+	}
+	for key, want := range map[string]string{"blog/production": ".site", "root/production": ""} {
+		if got := w.apps[key].request.Git.Path; got != want {
+			t.Errorf("%s is built of %q, want %q", key, got, want)
+		}
+	}
+}
+
+// TestRemovedMeanwhile: a configuration that ends while its apps are deployed has
+// ended, also after a restart.
+func TestRemovedMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	w.server.Repo("acme/app").Commit("main", two())
+	n := w.run()
+	n.put("acme/app", below("apps"))
+	w.placing = func() { must(t, n.Remove(t.Context(), "team")) }
+	d, err := n.sync("")
+	must(t, err)
+	if d.Status != deploy.Failed {
+		t.Errorf("got %+v", d)
+	}
+	for range 2 {
+		_, err = n.Get(t.Context(), "team")
+		refused(t, err, status.NotFound, "sync.unknown")
+		_, err = n.Get(t.Context(), "")
+		refused(t, err, status.NotFound, "sync.unknown")
+		n.stop()
+		n = w.run()
+	}
+}
