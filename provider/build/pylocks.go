@@ -123,12 +123,20 @@ type lockReader struct {
 	name   string
 	all    []lockedPackage
 	seen   map[string]int
+	added  int
 	faults []status.Fault
 }
+
+// maxAdded bounds how often packages are named, against one that is named with another
+// marker each time: its markers are compared.
+const maxAdded = 4 * maxRequirement
 
 // add takes a package. One that is there already, as one with an extra is named again by
 // some tools, is wanted where either is.
 func (l *lockReader) add(p lockedPackage) {
+	if l.added++; l.added > maxAdded {
+		return
+	}
 	if l.seen == nil {
 		l.seen = map[string]int{}
 	}
@@ -161,6 +169,9 @@ func (l *lockReader) fault(name, got string) {
 
 // requirements is what was read, or why it is refused.
 func (l *lockReader) requirements() ([]requirement, error) {
+	if l.added > maxAdded {
+		return nil, status.New(status.InvalidArgument, "build.lock", "%s names packages %d times, want at most %d", l.name, l.added, maxAdded)
+	}
 	if len(l.all) > maxRequirement {
 		return nil, status.New(status.InvalidArgument, "build.lock", "%s has %d packages, want at most %d", l.name, len(l.all), maxRequirement)
 	}

@@ -14,12 +14,13 @@ import (
 // what can be reached from it, under the markers on the way.
 const uvLockName = "uv.lock"
 
-// What a stranger's graph may cost: the ways to a package, the markers on one, and the
-// dependencies that are followed.
+// What a stranger's graph may cost: its packages, the ways to one, the markers on one, and
+// how often two ways are compared. No deadline ends it.
 const (
+	maxNodes   = 4 * maxRequirement
 	maxWays    = 64
 	maxMarkers = 16
-	maxSteps   = 1 << 18
+	maxSteps   = 1 << 21
 )
 
 var errTangled = errors.New("too many combinations of markers")
@@ -68,7 +69,25 @@ type uvNode struct {
 }
 
 // way is the markers, sorted, that all have to hold on one way to a package.
-type way []string
+type way []int
+
+// uvMarkers are the texts of markers. Ways have their numbers: a text is long, and is
+// compared with others often.
+type uvMarkers struct {
+	texts []string
+	seen  map[string]int
+}
+
+// number is that of a text.
+func (m *uvMarkers) number(text string) int {
+	n, ok := m.seen[text]
+	if !ok {
+		n = len(m.texts)
+		m.seen[text] = n
+		m.texts = append(m.texts, text)
+	}
+	return n
+}
 
 // parseUVLock reads what the project needs, without extras and groups of its own.
 func parseUVLock(data []byte) ([]requirement, error) {
@@ -83,8 +102,12 @@ func parseUVLock(data []byte) ([]requirement, error) {
 	if root < 0 {
 		return nil, status.New(status.InvalidArgument, "build.lock", "%s: got no package in the directory of the lock file, want the project itself", uvLockName)
 	}
+	if len(lock.Packages) > maxNodes {
+		return nil, status.New(status.InvalidArgument, "build.lock", "%s has %d packages, want at most %d", uvLockName, len(lock.Packages), maxNodes)
+	}
 	out := lockReader{name: uvLockName}
-	ways := lock.reach(root, &out)
+	markers := uvMarkers{seen: map[string]int{}}
+	ways := lock.reach(root, &markers, &out)
 	for i, p := range lock.Packages {
 		all, ok := ways[uvNode{at: i}]
 		switch {
@@ -97,7 +120,7 @@ func parseUVLock(data []byte) ([]requirement, error) {
 		got := lockedPackage{name: p.Name, version: p.Version}
 		for _, w := range all {
 			if len(w) > 0 {
-				got.markers = append(got.markers, w.marker())
+				got.markers = append(got.markers, markers.all(w))
 			}
 		}
 		for _, w := range p.Wheels {
@@ -108,20 +131,22 @@ func parseUVLock(data []byte) ([]requirement, error) {
 	return out.requirements()
 }
 
-// marker is one text of the markers of a way.
-func (w way) marker() string {
-	if len(w) == 1 {
-		return w[0]
+// all is one text of the markers of a way.
+func (m *uvMarkers) all(w way) string {
+	var texts []string
+	for _, n := range w {
+		texts = append(texts, m.texts[n])
 	}
-	return "(" + strings.Join(w, ") and (") + ")"
+	if len(texts) == 1 {
+		return texts[0]
+	}
+	slices.Sort(texts)
+	return "(" + strings.Join(texts, ") and (") + ")"
 }
 
 // reach walks the graph, and returns the shortest ways to what it comes to.
-func (l *uvLock) reach(root int, out *lockReader) map[uvNode][]way {
-	byName := map[string][]int{}
-	for i, p := range l.Packages {
-		byName[p.Name] = append(byName[p.Name], i)
-	}
+func (l *uvLock) reach(root int, markers *uvMarkers, out *lockReader) map[uvNode][]way {
+	index := l.index()
 	ways := map[uvNode][]way{{at: root}: {nil}}
 	todo := []uvNode{{at: root}}
 	for steps := 0; len(todo) > 0; {
@@ -133,17 +158,19 @@ func (l *uvLock) reach(root int, out *lockReader) map[uvNode][]way {
 			dependencies = from.Extras[n.extra]
 		}
 		for _, d := range dependencies {
-			i, fault := l.find(byName, d)
+			steps++
+			i, fault := index.find(d)
 			if fault != "" {
 				out.fault(from.Name, fault)
 				continue
 			}
 			for _, extra := range append([]string{""}, d.Extras...) {
 				to := uvNode{i, extra}
-				more, err := join(ways[to], ways[n], d.Marker)
-				if steps++; steps > maxSteps {
-					err = errTangled
+				if steps += (1 + len(ways[to]) + len(ways[n])) * len(ways[n]); steps > maxSteps {
+					out.fault(d.Name, errTangled.Error())
+					return nil
 				}
+				more, err := join(ways[to], ways[n], markers, d.Marker)
 				if err != nil {
 					out.fault(d.Name, err.Error())
 					return nil
@@ -158,19 +185,36 @@ func (l *uvLock) reach(root int, out *lockReader) map[uvNode][]way {
 	return ways
 }
 
-// find returns the package that a dependency names, or what is wrong with it.
-func (l *uvLock) find(byName map[string][]int, d uvDependency) (at int, fault string) {
-	at = -1
-	for _, i := range byName[d.Name] {
-		if d.Version == "" || l.Packages[i].Version == d.Version {
-			if at >= 0 {
-				return 0, fmt.Sprintf("the dependency %.80q, of which there are several", d.Name)
+// uvIndex has packages by name and version, and by name alone where the version is
+// empty: -1 is for several.
+type uvIndex map[[2]string]int
+
+func (l *uvLock) index() uvIndex {
+	all := uvIndex{}
+	for i, p := range l.Packages {
+		keys := [][2]string{{p.Name, ""}, {p.Name, p.Version}}
+		if p.Version == "" {
+			keys = keys[:1]
+		}
+		for _, key := range keys {
+			if _, twice := all[key]; twice {
+				all[key] = -1
+				continue
 			}
-			at = i
+			all[key] = i
 		}
 	}
-	if at < 0 {
+	return all
+}
+
+// find returns the package that a dependency names, or what is wrong with it.
+func (x uvIndex) find(d uvDependency) (at int, fault string) {
+	at, ok := x[[2]string{d.Name, d.Version}]
+	switch {
+	case !ok:
 		return 0, fmt.Sprintf("the dependency %.80q, which it does not have", d.Name)
+	case at < 0:
+		return 0, fmt.Sprintf("the dependency %.80q, of which there are several", d.Name)
 	}
 	return at, ""
 }
@@ -178,12 +222,15 @@ func (l *uvLock) find(byName map[string][]int, d uvDependency) (at int, fault st
 // join adds to the ways to a package those that lead through another and a marker. A way
 // that demands all of what another does, and more, is left out. It is nil where
 // nothing is new.
-func join(have, through []way, marker string) ([]way, error) {
+func join(have, through []way, markers *uvMarkers, marker string) ([]way, error) {
 	out, changed := slices.Clone(have), false
 	for _, w := range through {
 		next := slices.Clone(w)
-		if at, found := slices.BinarySearch(next, marker); marker != "" && !found {
-			next = slices.Insert(next, at, marker)
+		if marker != "" {
+			number := markers.number(marker)
+			if at, found := slices.BinarySearch(next, number); !found {
+				next = slices.Insert(next, at, number)
+			}
 		}
 		if slices.ContainsFunc(out, func(o way) bool { return within(o, next) }) {
 			continue
@@ -202,5 +249,5 @@ func join(have, through []way, marker string) ([]way, error) {
 
 // within says whether all markers of a are b's too.
 func within(a, b way) bool {
-	return !slices.ContainsFunc(a, func(m string) bool { _, ok := slices.BinarySearch(b, m); return !ok })
+	return !slices.ContainsFunc(a, func(m int) bool { _, ok := slices.BinarySearch(b, m); return !ok })
 }
