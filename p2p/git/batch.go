@@ -22,6 +22,10 @@ const (
 	entryLine = 64 << 10
 	// headLine caps a line of git cat-file --batch: an id, a kind and a size.
 	headLine = 128
+	// maxTree caps the list of a tree's files, which is held: each has its whole path,
+	// and a few small trees within each other make long ones of many files. It is what
+	// the entries of [DefaultLimits] have with the longest names that a tree takes.
+	maxTree = 128 << 20
 )
 
 var errBatch = errors.New("git wrote what it does not write")
@@ -29,7 +33,7 @@ var errBatch = errors.New("git wrote what it does not write")
 // readTree reads the output of git ls-tree -r -z: "MODE SP KIND SP ID TAB PATH NUL".
 func readTree(r io.Reader, max int) ([]file, error) {
 	var all []file
-	s := bufio.NewScanner(r)
+	s := bufio.NewScanner(&upTo{r: r, n: maxTree})
 	s.Buffer(nil, entryLine)
 	s.Split(func(data []byte, atEOF bool) (int, []byte, error) {
 		for i, b := range data {

@@ -3,6 +3,7 @@ package git
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"strings"
 
@@ -68,24 +69,39 @@ func (j *job) list(ctx context.Context, limit int, args ...string) (ids []string
 	return ids, j.upstream(err)
 }
 
+// maxCommits caps, in bytes, the commits that are held at once: one may have 256 KiB of
+// message, which git keeps in a few.
+const maxCommits = 64 << 20
+
 // objects reads raw commit objects.
 func (j *job) objects(ctx context.Context, ids []string) (all [][]byte, err error) {
-	err = j.run(ctx, false, strings.NewReader(strings.Join(ids, "\n")+"\n"), func(r io.Reader) error {
-		in := bufio.NewReader(r)
-		for _, id := range ids {
-			size, err := readHead(in, id, "commit")
-			if err != nil || size > maxCommit {
-				return errBatch
-			}
-			raw := make([]byte, size+1)
-			if _, err := io.ReadFull(in, raw); err != nil || raw[size] != '\n' {
-				return errBatch
-			}
-			if all = append(all, raw[:size]); commit.ID(raw[:size]) != id {
-				return errBatch
-			}
+	err = j.run(ctx, false, strings.NewReader(strings.Join(ids, "\n")+"\n"), func(r io.Reader) (err error) {
+		if all, err = readCommits(bufio.NewReader(r), ids); errors.Is(err, errOutput) {
+			return status.New(status.ResourceExhausted, ReasonSize, "more than %d bytes of commits of the repository %s", maxCommits, j.name)
 		}
-		return nil
+		return err
 	}, "cat-file", "--batch")
 	return all, j.upstream(err)
+}
+
+// readCommits reads the commits that were asked for.
+func readCommits(in *bufio.Reader, ids []string) (all [][]byte, err error) {
+	sum := int64(0)
+	for _, id := range ids {
+		size, err := readHead(in, id, "commit")
+		if err != nil || size > maxCommit {
+			return nil, errBatch
+		}
+		if sum += size; sum > maxCommits {
+			return nil, errOutput
+		}
+		raw := make([]byte, size+1)
+		if _, err := io.ReadFull(in, raw); err != nil || raw[size] != '\n' {
+			return nil, errBatch
+		}
+		if all = append(all, raw[:size]); commit.ID(raw[:size]) != id {
+			return nil, errBatch
+		}
+	}
+	return all, nil
 }
