@@ -70,6 +70,11 @@ func pump[T any](c *call, heartbeat string, produce func(context.Context, func(T
 		case v := <-items:
 			err = write(v)
 		case <-tick.C:
+			if err := c.outlived(); err != nil {
+				cancel()
+				<-done
+				return err
+			}
 			if heartbeat != "" && c.w.code != 0 {
 				_, err = c.w.Write([]byte(heartbeat))
 			}
@@ -81,6 +86,16 @@ func pump[T any](c *call, heartbeat string, produce func(context.Context, func(T
 		}
 		c.w.flush()
 	}
+}
+
+// outlived is why a caller who was let in is not any more: a stream has no end, and
+// a token that was revoked, or is over, has. Where nobody can say, the stream goes on.
+func (c *call) outlived() error {
+	_, err := c.api.auth.Authenticate(c.ctx(), c.r)
+	if status.CodeOf(err) == status.Unavailable || c.ctx().Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // follow streams a deployment's events, after the given one, until it has ended.
