@@ -19,8 +19,11 @@ const (
 	// processors and the disk busy.
 	maxBuilding = 2
 	// maxWaiting bounds the deployments that have not ended, against a caller who
-	// submits faster than anything starts.
-	maxWaiting = 64
+	// submits faster than anything starts, and maxWaitingPerNamespace those of one
+	// namespace, so that it keeps none of the others out. The parts of a change are as
+	// many as its repository has manifests.
+	maxWaiting             = 64
+	maxWaitingPerNamespace = 32
 	// maxApps and maxAppsPerNamespace bound apps, keptDeployments those that are
 	// remembered of each.
 	maxApps             = 1024

@@ -147,22 +147,8 @@ func (o *Orchestrator) enlist(ctx context.Context, d *deployment, work func(cont
 	if id, ok := o.requests[d.request]; ok && d.request != [16]byte{} {
 		return o.deployments[id].get(), errRepeated
 	}
-	open := 0
-	awaiting := 0
-	for _, have := range o.deployments {
-		switch {
-		case have.get().Status.Ended():
-		case have.awaits():
-			awaiting++
-		default:
-			open++
-		}
-	}
-	if d.awaits() {
-		open = awaiting
-	}
-	if open >= maxWaiting {
-		return Deployment{}, status.New(status.ResourceExhausted, "deploy.queue", "%d deployments are under way, the most at once", open).WithRetryAfter(retryLater)
+	if err := o.room(d); err != nil {
+		return Deployment{}, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -188,6 +174,31 @@ func (o *Orchestrator) enlist(ctx context.Context, d *deployment, work func(cont
 		o.trim(context.WithoutCancel(ctx), d.appID)
 	})
 	return d.now, nil
+}
+
+// room refuses a deployment where too many have not ended. Those that wait for a build
+// are counted by themselves, as they take nothing but their place. The caller holds o.mu.
+func (o *Orchestrator) room(d *deployment) error {
+	if d.now.Group != "" {
+		return nil // its group has come in
+	}
+	all, own, awaits := 0, 0, d.awaits()
+	for _, have := range o.deployments {
+		if now := have.get(); now.Status.Ended() || now.Group != "" || have.awaits() != awaits {
+			continue
+		}
+		all++
+		if have.namespace == d.namespace {
+			own++
+		}
+	}
+	if own >= maxWaitingPerNamespace {
+		return status.New(status.ResourceExhausted, "deploy.queue", "%d deployments of namespace %s are under way, the most at once", own, d.namespace).WithRetryAfter(retryLater)
+	}
+	if all >= maxWaiting {
+		return status.New(status.ResourceExhausted, "deploy.queue", "%d deployments are under way, the most at once", all).WithRetryAfter(retryLater)
+	}
+	return nil
 }
 
 // errRepeated says that a request id has made a deployment already.
