@@ -306,6 +306,8 @@ type world struct {
 	shop         *workshop
 	staging      string
 	unresolvable bool
+	// resolve is what a registry answers; nil for an image at once.
+	resolve func(context.Context) (*oci.Image, error)
 	// builds is nil for none.
 	builds deploy.Builds
 	// refuse says which namespaces take no deploys; nil for none.
@@ -333,7 +335,10 @@ func (w *world) run() (o *deploy.Orchestrator, stop func()) {
 			}
 			return w.refuse(namespace)
 		},
-		Resolve: func(_ context.Context, ref oci.Reference, _ oci.Platform) (*oci.Image, error) {
+		Resolve: func(ctx context.Context, ref oci.Reference, _ oci.Platform) (*oci.Image, error) {
+			if w.resolve != nil {
+				return w.resolve(ctx)
+			}
 			if w.unresolvable {
 				return nil, errors.New("no registry")
 			}

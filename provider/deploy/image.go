@@ -10,6 +10,7 @@ import (
 	"apocryph/manifest"
 	"apocryph/p2p/oci"
 	"apocryph/p2p/source"
+	"apocryph/proto/status"
 	"apocryph/provider"
 	"apocryph/provider/build"
 )
@@ -29,13 +30,21 @@ func (o *Orchestrator) image(ctx context.Context, d *deployment, r Request, owne
 }
 
 // sealed builds or fetches the plain image, and seals it.
-func (o *Orchestrator) sealed(ctx context.Context, d *deployment, r Request, owner provider.InstanceID) (manifest.Image, []byte, error) {
-	select {
-	case o.building <- struct{}{}:
-		defer func() { <-o.building }()
-	case <-ctx.Done():
-		return manifest.Image{}, nil, ctx.Err()
+func (o *Orchestrator) sealed(ctx context.Context, d *deployment, r Request, owner provider.InstanceID) (_ manifest.Image, _ []byte, err error) {
+	free, err := o.building.take(ctx, d.namespace)
+	if err != nil {
+		return manifest.Image{}, nil, err
 	}
+	defer free()
+	whole := ctx
+	ctx, cancel := context.WithTimeout(ctx, imageTime)
+	defer cancel()
+	defer func() {
+		if err != nil && whole.Err() == nil && ctx.Err() != nil {
+			err = status.Wrap(err, status.DeadlineExceeded, "deploy.image_time", "the image was not here within %s", imageTime).
+				WithHint("have it in a faster registry, or upload it")
+		}
+	}()
 	plain, done, err := o.plain(ctx, d, r)
 	if err != nil {
 		return manifest.Image{}, nil, err

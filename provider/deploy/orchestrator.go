@@ -16,8 +16,11 @@ import (
 
 const (
 	// maxBuilding bounds the deployments that build or seal at once: both keep the
-	// processors and the disk busy.
-	maxBuilding = 2
+	// processors and the disk busy. maxBuildingPerNamespace leaves a place for others,
+	// and imageTime bounds one: a registry that a stranger names may answer for ever.
+	maxBuilding             = 3
+	maxBuildingPerNamespace = 2
+	imageTime               = 30 * time.Minute
 	// maxWaiting bounds the deployments that have not ended, against a caller who
 	// submits faster than anything starts, and maxWaitingPerNamespace those of one
 	// namespace, so that it keeps none of the others out. The parts of a change are as
@@ -143,7 +146,7 @@ type Orchestrator struct {
 	// turns has the pods that a deployment is changing.
 	turns turns
 	// building is held by who builds.
-	building chan struct{}
+	building slots
 
 	mu sync.Mutex // guards what follows
 	// work starts what ends with Run; nil while it does not run.
@@ -174,7 +177,7 @@ func New(cfg Config) *Orchestrator {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Orchestrator{
-		cfg: cfg, log: log, ready: make(chan struct{}), building: make(chan struct{}, maxBuilding),
+		cfg: cfg, log: log, ready: make(chan struct{}),
 		apps: map[string]*App{}, deployments: map[string]*deployment{}, requests: map[[16]byte]string{},
 		held: map[string]string{},
 	}
