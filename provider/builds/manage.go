@@ -225,12 +225,18 @@ func (q *Queue) sweep(ctx context.Context) error {
 	return nil
 }
 
-// trim forgets the oldest builds of an app that have ended. One whose artifact is in
-// use stays.
-func (q *Queue) trim(ctx context.Context, scope string) {
-	for n, j := range q.sorted(func(j *job) bool { return j.scope == scope }) {
+// trim forgets the oldest builds that have ended of the app, and of the namespace, of
+// one. A build whose artifact is in use stays.
+func (q *Queue) trim(ctx context.Context, of *job) {
+	q.cut(ctx, keptOf(of.scope), func(j *job) bool { return j.scope == of.scope })
+	q.cut(ctx, keptPerNamespace, func(j *job) bool { return j.ns == of.ns })
+}
+
+// cut forgets what has ended of those that match, but for the newest.
+func (q *Queue) cut(ctx context.Context, kept int, match func(*job) bool) {
+	for n, j := range q.sorted(match) {
 		now := j.get()
-		if n < keptOf(scope) || !now.Status.Ended() {
+		if n < kept || !now.Status.Ended() {
 			continue
 		}
 		if err := q.forget(ctx, j, now); err != nil {

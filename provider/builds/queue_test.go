@@ -1,6 +1,7 @@
 package builds_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -178,5 +179,32 @@ func TestLongLog(t *testing.T) {
 	}
 	if n := slices.IndexFunc(events, func(e builds.Event) bool { return len(e.Text) > 4<<10 }); n >= 0 {
 		t.Errorf("a line has %d bytes", len(events[n].Text))
+	}
+}
+
+// TestKeptOfDeletedApps: what is remembered of a namespace has a bound, however many apps
+// it makes and deletes.
+func TestKeptOfDeletedApps(t *testing.T) {
+	const kept, more = 512, 5
+	w := newWorld(t)
+	q, _ := w.run()
+	other, err := q.Submit(t.Context(), w.upload("x", in("other")))
+	must(t, err)
+	ended(t, q, other.ID)
+	w.broken["detect"] = status.New(status.InvalidArgument, "entry.none", "there is nothing to run")
+	var last builds.Build
+	for n := range kept + more {
+		last, err = q.Submit(t.Context(), w.upload("x", in("a"), func(r *builds.Request) { r.AppID = fmt.Sprintf("app-%d", n) }))
+		must(t, err)
+		ended(t, q, last.ID)
+	}
+	eventually(t, "builds of apps that are gone are kept", func() bool {
+		_, total, err := q.List(t.Context(), "a", "", builds.Page{})
+		must(t, err)
+		return total == kept
+	})
+	for ns, id := range map[string]string{"a": last.ID, "other": other.ID} {
+		_, err := q.Build(t.Context(), ns, id)
+		must(t, err)
 	}
 }

@@ -115,6 +115,9 @@ const (
 	retryLater            = 30 * time.Second
 	// keptBuilds are remembered of an app; those of no app are counted by namespace.
 	keptBuilds = 50
+	// keptPerNamespace bounds all of them: an app is deleted and made again at no cost,
+	// and its builds, with a log of 1 MiB each, are not deleted with it.
+	keptPerNamespace = 512
 	// buildTime bounds one attempt, against a build that never ends.
 	buildTime = 30 * time.Minute
 	// attempts is how often a build is begun: twice, since what ended the process

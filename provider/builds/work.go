@@ -50,7 +50,7 @@ func (q *Queue) carryOut(stop context.Context, j *job) {
 	j.mu.Unlock()
 	if err == nil {
 		q.clean(j)
-		q.trim(context.WithoutCancel(stop), j.scope)
+		q.trim(context.WithoutCancel(stop), j)
 		return
 	}
 	after := context.WithoutCancel(stop)
@@ -69,7 +69,7 @@ func (q *Queue) carryOut(stop context.Context, j *job) {
 		return
 	}
 	q.clean(j)
-	q.trim(after, j.scope)
+	q.trim(after, j)
 }
 
 // endLog keeps the log of an attempt, before its end is told of.
