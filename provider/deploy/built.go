@@ -79,6 +79,10 @@ func (o *Orchestrator) Attach(ctx context.Context, namespace, id string, submit 
 	if err != nil {
 		return builds.Build{}, err
 	}
+	// What waits may have been allowed before its namespace took a repository alone.
+	if err := o.allowed(Request{Namespace: d.namespace}); err != nil {
+		return builds.Build{}, err
+	}
 	d.mu.Lock()
 	if !d.waiting() || d.attaching {
 		defer d.mu.Unlock()

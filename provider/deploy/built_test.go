@@ -288,6 +288,12 @@ func TestZ10AttachedDeployment(t *testing.T) {
 	refused(t, err, status.Conflict, "deployment.not_waiting")
 	d, err = o.Submit(t.Context(), w.site(awaiting))
 	must(t, err)
+	// A namespace that takes what is in its repository alone takes no build either, for a
+	// deployment that was made before.
+	w.refuse = func(string) error { return status.New(status.PermissionDenied, "sync.git_only", "no") }
+	_, err = submit(o, q, d.ID)
+	refused(t, err, status.PermissionDenied, "sync.git_only")
+	w.refuse = nil
 	stop()
 	o, q, _ = both(w, y)
 	_, err = submit(o, q, d.ID)
