@@ -1,15 +1,18 @@
 package httpapi
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"apocryph/proto/status"
+	"apocryph/provider/auth"
 )
 
 // media is the request's media type, without its parameters.
@@ -93,7 +96,10 @@ func (c *call) upload(most int64) (in *inflow, leave func(), err error) {
 	if most > 0 && c.r.ContentLength > most {
 		return nil, nil, &http.MaxBytesError{Limit: most}
 	}
-	leave, err = c.api.uploads.enter(c.caller.Subject)
+	err = c.mayUpload()
+	if err == nil {
+		leave, err = c.api.uploads.enter(c.caller.Subject)
+	}
 	if err != nil {
 		c.hangUp()
 		return nil, nil, err
@@ -104,6 +110,15 @@ func (c *call) upload(most int64) (in *inflow, leave func(), err error) {
 	}
 	l := c.api.limits
 	return &inflow{body: body, rc: http.NewResponseController(c.w.ResponseWriter), rate: l.MinRate, stall: l.Stall, start: time.Now()}, leave, nil
+}
+
+// mayUpload refuses who may deploy nowhere, before anything is received: a form says
+// what it is for wherever it likes.
+func (c *call) mayUpload() error {
+	if c.op.access == everybody || c.caller.Operator || slices.ContainsFunc(c.caller.Scopes, func(s auth.Scope) bool { return s.Action == auth.ActionDeploy }) {
+		return nil
+	}
+	return c.caller.May(cmp.Or(c.home(), everywhere), auth.ActionDeploy)
 }
 
 // hangUp ends the connection after the answer. To keep it, net/http would first

@@ -27,7 +27,7 @@ func FuzzForm(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/deploy", strings.NewReader(body))
 		r.Header.Set("Content-Type", "multipart/form-data; boundary=b")
-		c := &call{api: a, w: &writer{ResponseWriter: httptest.NewRecorder()}, r: r}
+		c := &call{api: a, w: &writer{ResponseWriter: httptest.NewRecorder()}, r: r, op: &operation{access: everybody}}
 		got, err := c.readForm()
 		if err != nil {
 			if code := statusOf(err); code < 400 || code >= 500 {

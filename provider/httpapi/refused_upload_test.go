@@ -2,10 +2,12 @@ package httpapi_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,5 +65,41 @@ func TestFormThatEndsEarly(t *testing.T) {
 	w := newWorld(t)
 	for _, part := range []string{"name=\"manifest\"", "name=\"files\"; filename=\"a\""} {
 		w.call("POST", "/deploy", "--x\r\nContent-Disposition: form-data; "+part+"\r\n\r\ntext", "Content-Type: multipart/form-data; boundary=x").problem(t, 400, "deploy.form")
+	}
+}
+
+// TestReaderUploadsNothing: a token that may deploy nowhere has no file of its received,
+// where the manifest, which may come last, would say what for.
+func TestReaderUploadsNothing(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"/deploy", "/deploy?namespace=other"} {
+		for _, held := range [][]string{{"read:default"}, {"read:default", "read:other"}} {
+			body, in := io.Pipe()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+w.addr+path, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+			name, value, _ := strings.Cut(w.token(held...), ": ")
+			req.Header.Set(name, value)
+			go func() {
+				_, _ = io.WriteString(in, "--x\r\nContent-Disposition: form-data; name=\"files\"; filename=\"a\"\r\n\r\n")
+				for err := error(nil); err == nil; {
+					_, err = in.Write(make([]byte, 1<<10)) // without end
+				}
+			}()
+			resp, err := w.tcp.Do(req)
+			if err != nil {
+				t.Fatalf("%s with %v: %v", path, held, err)
+			}
+			text, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != http.StatusForbidden || !strings.Contains(string(text), "auth.scope") {
+				t.Errorf("%s with %v: got %s %s", path, held, resp.Status, text)
+			}
+			_ = resp.Body.Close()
+			_ = in.CloseWithError(io.ErrClosedPipe)
+			cancel()
+		}
 	}
 }
