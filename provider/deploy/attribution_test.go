@@ -47,3 +47,34 @@ func TestRevisionOfAnotherPod(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// TestNothingComesWhileAnAppGoes: a deployment that is submitted while its app is being
+// removed would have a pod of no app.
+func TestNothingComesWhileAnAppGoes(t *testing.T) {
+	w := newWorld(t)
+	o, _ := w.run()
+	d, err := o.Submit(t.Context(), w.site())
+	must(t, err)
+	d, _ = ended(t, o, d.ID)
+	var late deploy.Deployment
+	w.core.deleted = func() {
+		w.core.deleted = nil
+		var err error
+		if late, err = o.Submit(t.Context(), w.site()); err == nil {
+			_, _ = ended(t, o, late.ID)
+			return
+		}
+		refused(t, err, status.Conflict, "app.busy")
+	}
+	must(t, o.DeleteApp(t.Context(), "team", d.AppID))
+	_, noApp := o.AppByName(t.Context(), "team", "shop")
+	_, noPod := w.core.Status(t.Context(), "ns:team", "shop")
+	if status.CodeOf(noApp) != status.NotFound || status.CodeOf(noPod) != status.NotFound || w.deps.Len() != 0 {
+		t.Errorf("app: %v, pod: %v, deployments: %d", noApp, noPod, w.deps.Len())
+	}
+	again, err := o.Submit(t.Context(), w.site())
+	must(t, err)
+	if again, _ = ended(t, o, again.ID); again.Status != deploy.Succeeded {
+		t.Errorf("got %+v", again)
+	}
+}

@@ -39,6 +39,8 @@ type core struct {
 	gate chan struct{}
 	// fail is what the next orders end with.
 	fail error
+	// deleted is called when a pod is gone.
+	deleted func()
 }
 
 type corePod struct {
@@ -111,11 +113,15 @@ func (c *core) Rollback(ctx context.Context, r provider.RollbackRequest, report 
 
 func (c *core) Delete(_ context.Context, publisher provider.PublisherID, name string, _ bool) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.pods[string(publisher)+"/"+name] == nil {
+	known := c.pods[string(publisher)+"/"+name] != nil
+	delete(c.pods, string(publisher)+"/"+name)
+	c.mu.Unlock()
+	if !known {
 		return status.New(status.NotFound, "pod.unknown", "no pod")
 	}
-	delete(c.pods, string(publisher)+"/"+name)
+	if c.deleted != nil {
+		c.deleted()
+	}
 	return nil
 }
 

@@ -208,15 +208,18 @@ func (o *Orchestrator) DeleteApp(ctx context.Context, namespace, id string) erro
 	if err != nil {
 		return err
 	}
-	o.mu.Lock()
-	all := o.of(id)
-	o.mu.Unlock()
+	all, err := o.leave(app)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.leaving, id)
+	}()
 	environments := map[string]bool{production: true}
 	for _, d := range all {
 		environments[d.get().Environment] = true
-		if !d.get().Status.Ended() {
-			return status.New(status.Conflict, "app.busy", "deployment %s of app %s is under way", d.id, app.Name).WithHint("wait for it, or cancel it")
-		}
 	}
 	for environment := range environments {
 		err := o.cfg.Orders.Delete(ctx, tenantOf(app.Namespace), podName(app.Name, environment), false)
@@ -247,6 +250,24 @@ func (o *Orchestrator) DeleteApp(ctx context.Context, namespace, id string) erro
 		o.cfg.Aliases.ReleaseHost(d.Domain, id)
 	}
 	return nil
+}
+
+// leave returns the deployments of an app, all of which have ended, and takes no more:
+// one that came meanwhile would have a pod of no app.
+func (o *Orchestrator) leave(app App) ([]*deployment, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.leaving[app.ID] {
+		return nil, status.New(status.Conflict, "app.busy", "app %s is being removed", app.Name).WithRetryAfter(retryLater)
+	}
+	all := o.of(app.ID)
+	for _, d := range all {
+		if !d.get().Status.Ended() {
+			return nil, status.New(status.Conflict, "app.busy", "deployment %s of app %s is under way", d.id, app.Name).WithHint("wait for it, or cancel it")
+		}
+	}
+	o.leaving[app.ID] = true
+	return all, nil
 }
 
 // deploymentOf reads which deployment made a revision.

@@ -152,6 +152,8 @@ type Orchestrator struct {
 	// work starts what ends with Run; nil while it does not run.
 	work func(func(context.Context))
 	apps map[string]*App
+	// leaving are the apps that are being removed.
+	leaving map[string]bool
 	// deployments by id, requests by request id.
 	deployments map[string]*deployment
 	requests    map[[16]byte]string
@@ -178,7 +180,7 @@ func New(cfg Config) *Orchestrator {
 	}
 	return &Orchestrator{
 		cfg: cfg, log: log, ready: make(chan struct{}),
-		apps: map[string]*App{}, deployments: map[string]*deployment{}, requests: map[[16]byte]string{},
+		apps: map[string]*App{}, leaving: map[string]bool{}, deployments: map[string]*deployment{}, requests: map[[16]byte]string{},
 		held: map[string]string{},
 	}
 }

@@ -147,6 +147,12 @@ func (o *Orchestrator) enlist(ctx context.Context, d *deployment, work func(cont
 	if id, ok := o.requests[d.request]; ok && d.request != [16]byte{} {
 		return o.deployments[id].get(), errRepeated
 	}
+	if d.now.AppID != "" && o.apps[d.now.AppID] == nil {
+		return Deployment{}, status.New(status.NotFound, "app.unknown", "there is no app %.80q any more", d.now.App)
+	}
+	if o.leaving[d.appID] {
+		return Deployment{}, status.New(status.Conflict, "app.busy", "app %s is being removed", d.now.App).WithRetryAfter(retryLater)
+	}
 	if err := o.room(d); err != nil {
 		return Deployment{}, err
 	}
