@@ -61,12 +61,16 @@ func (p *Puller) Hook(ctx context.Context, namespace string, h http.Header, body
 	i := slices.IndexFunc(forges, func(f forge) bool { return h.Get(f.event) != "" && h.Get(f.signature) != "" })
 	s, ok := p.names.get(namespace)
 	secret := s.WebhookSecret
-	if i < 0 || !ok || secret == "" {
-		// The work of a comparison is done in any case.
-		forges[0].authentic("no secret has these letters", h, body)
+	if i < 0 {
 		return Outcome{}, errHook()
 	}
 	f := forges[i]
+	if !ok || secret == "" {
+		// The work of this forge's comparison is done in any case: how long it takes
+		// tells nothing.
+		f.authentic("no secret has these letters", h, body)
+		return Outcome{}, errHook()
+	}
 	if !f.authentic(secret, h, body) {
 		return Outcome{}, errHook()
 	}
