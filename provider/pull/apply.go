@@ -25,7 +25,7 @@ func (p *Puller) apply(ctx context.Context, c *change, g *deploy.Group) error {
 	if err := p.prune(ctx, c, g); err != nil {
 		return err
 	}
-	return p.keep(ctx, c, func(s *state) { s.Commit, s.At = c.resolved.Commit.ID, p.set.Now() })
+	return p.keep(ctx, c, func(s *state) { s.Commit, s.Partial, s.At = c.resolved.Commit.ID, "", p.set.Now() })
 }
 
 // keep stores what came of a change, where the namespace has that repository yet:
@@ -125,6 +125,7 @@ func (p *Puller) one(ctx context.Context, c *change, g *deploy.Group, w wanted, 
 	mine.leave(err)
 	if err == nil {
 		err = p.keep(ctx, c, func(s *state) {
+			s.Partial = c.resolved.Commit.ID
 			s.Apps[w.key()] = applied{App: d.AppID, Deployment: d.ID, Fingerprint: w.fingerprint}
 		})
 	}

@@ -138,7 +138,7 @@ func (p *Puller) Put(ctx context.Context, c Config, version uint64) (Status, err
 				c.WebhookSecret = s.WebhookSecret
 			}
 		} else {
-			s.Commit, s.At = "", time.Time{}
+			s.Commit, s.Partial, s.At = "", "", time.Time{}
 		}
 		s.Config = c
 		return nil

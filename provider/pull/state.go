@@ -24,6 +24,8 @@ type state struct {
 	// Commit is the last that was applied as a whole, At when.
 	Commit string    `json:"synced_commit,omitempty"`
 	At     time.Time `json:"synced_at,omitzero"`
+	// Partial is a later one, or an older one, of which a sync that failed has placed some apps.
+	Partial string `json:"partial_commit,omitempty"`
 	// Apps is what was applied, by name and environment, "shop/production".
 	Apps map[string]applied `json:"apps,omitempty"`
 	// Tried is the last that a sync of nobody's asking failed for.

@@ -108,16 +108,22 @@ func (p *Puller) standard(ctx context.Context, s state) (string, error) {
 
 // forward refuses a commit that is older than what runs, where that is not allowed.
 func (p *Puller) forward(ctx context.Context, s state, want git.Want, to git.Resolved) error {
-	if s.AllowRollback || s.Commit == "" || s.Commit == to.Commit.ID {
+	if s.AllowRollback {
 		return nil
 	}
-	newer, err := p.set.Sources.Reachable(ctx, want, s.Commit, to.Commit.ID)
-	if err != nil {
-		return err
-	}
-	if !newer {
-		return status.New(status.Conflict, "sync.rollback", "commit %s does not come after %s, which runs", short(to.Commit.ID), short(s.Commit)).
-			WithHint("revert the change in the repository, or set allow_rollback")
+	// Where the last sync failed, some apps may run its commit, and others the one before.
+	for _, runs := range []string{s.Commit, s.Partial} {
+		if runs == "" || runs == to.Commit.ID {
+			continue
+		}
+		newer, err := p.set.Sources.Reachable(ctx, want, runs, to.Commit.ID)
+		if err != nil {
+			return err
+		}
+		if !newer {
+			return status.New(status.Conflict, "sync.rollback", "commit %s does not come after %s, which runs", short(to.Commit.ID), short(runs)).
+				WithHint("revert the change in the repository, or set allow_rollback")
+		}
 	}
 	return nil
 }
