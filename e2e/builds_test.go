@@ -119,6 +119,12 @@ func TestBuildsFromCommits(t *testing.T) {
 			"main.py": "import os, greeting\nfrom http.server import *\nclass H(BaseHTTPRequestHandler):\n    def do_GET(self):\n" +
 				"        self.send_response(200)\n        self.end_headers()\n        self.wfile.write(greeting.word)\nHTTPServer(('', int(os.environ['PORT'])), H).serve_forever()\n",
 		}, "hello from a wheel", "1 wheels in wheels"},
+		// Most Procfiles name $PORT, which takes a shell.
+		{"procfile", "", map[string]string{
+			"Procfile": "web: exec python serve.py --port $PORT\n",
+			"serve.py": "import sys\nfrom http.server import *\nclass H(BaseHTTPRequestHandler):\n    def do_GET(self):\n" +
+				"        self.send_response(200)\n        self.end_headers()\n        self.wfile.write(b'hello from a process')\nHTTPServer(('', int(sys.argv[2])), H).serve_forever()\n",
+		}, "hello from a process", "Procfile has the process web"},
 		{"node", sourcesDir + "node", nil, "hello from node", "node image oci:node@sha256:"},
 		{"go", sourcesDir + "go", nil, "hello from go", "compiled by go1."},
 		{"docker", "", map[string]string{

@@ -97,9 +97,10 @@ RUN ["python3", "-c", "import os; os.chmod('/made', 0o644); os.mkdir('/empty')"]
 RUN --mount=type=bind,from=compared,source=/base,target=/mnt ["python3", "-c", "import os; print('mounted', 'usr' in os.listdir('/mnt'))"]
 USER 65532:65532
 RUN ["python3", "-c", "import os; print('user', os.getuid(), os.getgid()); open('/tmp/x', 'w')"]
+RUN test -f /tmp/x && echo "by a shell"
 EXPOSE 8080
 ENV PORT=8080
-ENTRYPOINT ["python3", "/app/serve.py"]
+CMD exec python3 /app/serve.py
 `,
 	})
 	first := d.deploySource(t, "runs", dir, "main")
@@ -110,7 +111,7 @@ ENTRYPOINT ["python3", "/app/serve.py"]
 		t.Errorf("it answers %q", got)
 	}
 	log := d.sh(`curl -f $API/api/v1/builds/$ID/logs`, "ID="+first["build_id"].(string))
-	for _, line := range []string{"made by 3 0", "user 65532 65532", "mounted True", "left ['/made']"} {
+	for _, line := range []string{"made by 3 0", "user 65532 65532", "mounted True", "left ['/made']", "by a shell"} {
 		if !strings.Contains(log, line) {
 			t.Errorf("the log lacks %q:\n%s", line, log)
 		}

@@ -25,7 +25,7 @@ func main() {
 	root := flag.String("root", "", "tar of the root file system")
 	user := flag.String("user", "", "user, by name or number, that the image's /etc/passwd knows")
 	port := flag.String("port", "", "port that the program listens on, such as 80/tcp")
-	entrypoint := flag.String("entrypoint", "", "the program; the arguments are its default ones")
+	entrypoint := flag.String("entrypoint", "", "the program; the arguments are its default ones, or without it the command")
 	work := flag.String("dir", "/", "working directory")
 	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	flag.Func("env", "variable as NAME=VALUE; may be given several times", func(v string) error {
@@ -33,12 +33,13 @@ func main() {
 		return nil
 	})
 	flag.Parse()
-	if *dir == "" || *root == "" || *entrypoint == "" {
-		fmt.Fprintln(os.Stderr, "usage: layout -o DIR -root TAR -entrypoint PROGRAM [ARGUMENT...]")
+	if *dir == "" || *root == "" || *entrypoint == "" && flag.NArg() == 0 {
+		fmt.Fprintln(os.Stderr, "usage: layout -o DIR -root TAR [-entrypoint PROGRAM] [ARGUMENT...]")
 		os.Exit(2)
 	}
-	config := ocispec.ImageConfig{
-		User: *user, Entrypoint: []string{*entrypoint}, Cmd: flag.Args(), WorkingDir: *work, Env: env,
+	config := ocispec.ImageConfig{User: *user, Cmd: flag.Args(), WorkingDir: *work, Env: env}
+	if *entrypoint != "" {
+		config.Entrypoint = []string{*entrypoint}
 	}
 	if *port != "" {
 		config.ExposedPorts = map[string]struct{}{*port: {}}

@@ -24,10 +24,10 @@ release=bookworm go=1.26
 # dependencies on libraries; the rest of those is for installing and administering.
 roots() {
   case $1 in
-    python) echo python3.11 python3.11-minimal libpython3.11-minimal libpython3.11-stdlib media-types netbase tzdata ca-certificates python3-pip-whl \
+    python) echo dash python3.11 python3.11-minimal libpython3.11-minimal libpython3.11-stdlib media-types netbase tzdata ca-certificates python3-pip-whl \
       python3-opentelemetry-api python3-opentelemetry-sdk python3-opentelemetry-semantic-conventions python3-typing-extensions ;;
-    node) echo nodejs node-acorn node-busboy node-cjs-module-lexer node-undici node-xtend netbase tzdata ca-certificates ;;
-    go) echo "golang-$go-go" "golang-$go-src" netbase ca-certificates ;;
+    node) echo dash nodejs node-acorn node-busboy node-cjs-module-lexer node-undici node-xtend netbase tzdata ca-certificates ;;
+    go) echo dash "golang-$go-go" "golang-$go-src" netbase ca-certificates ;;
     dockerfile) echo buildah golang-github-containers-common golang-github-containers-image dash netbase ca-certificates ;;
     *) echo "$0: no such role: $1" >&2; exit 2 ;;
   esac
@@ -128,6 +128,7 @@ unpack() {
     dpkg-deb --fsys-tarfile "$dir/.debs/$sum" | tar -x -C "$root" --keep-directory-symlink --no-same-owner
   done < <(grep "^$1 " "$lock")
   # What maintainer scripts would do.
+  ln -sf dash "$root/usr/bin/sh"
   find "$root/usr/share/ca-certificates" -name '*.crt' | LC_ALL=C sort | xargs cat >"$root/etc/ssl/certs/ca-certificates.crt"
   [ -z "${BASES_AUTHORITIES:-}" ] || cat "$BASES_AUTHORITIES" >>"$root/etc/ssl/certs/ca-certificates.crt"
   printf 'root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/tmp:/sbin/nologin\n' >"$root/etc/passwd"
@@ -136,6 +137,7 @@ unpack() {
     "$root"/usr/lib/*/gconv "$root"/etc/{init.d,logrotate.d,cron*,kernel,apparmor.d} "$root"/usr/sbin/*
 }
 
+# As commands, not as entry points, which would be put before the CMD of a Dockerfile.
 python() {
   local lib=$root/usr/lib/python3.11 packages=$root/usr/lib/python3/dist-packages
   ln -s python3.11 "$root/usr/bin/python3"; ln -s python3 "$root/usr/bin/python"
@@ -151,23 +153,22 @@ python() {
   env -i PYTHONHOME="$root/usr" PYTHONHASHSEED=0 "$root"/usr/lib64/ld-linux-*.so.* --library-path "$(echo "$root"/usr/lib/*-linux-gnu)" "$root/usr/bin/python3.11" -S -B \
     -m compileall -q -f -j 1 --invalidation-mode unchecked-hash -s "$root" -p / "$lib" "$packages"
   config=(-port 50051/tcp -env "PYTHON_VERSION=$(grep '^python python3.11 ' "$lock" | cut -d' ' -f3 | cut -d- -f1)"
-    -env PYTHONDONTWRITEBYTECODE=1 -env PYTHONUNBUFFERED=1 -env OTEL_PYTHON_TRACER_PROVIDER=apocryph -entrypoint /usr/bin/python)
+    -env PYTHONDONTWRITEBYTECODE=1 -env PYTHONUNBUFFERED=1 -env OTEL_PYTHON_TRACER_PROVIDER=apocryph /usr/bin/python)
 }
 
 node() {
-  config=(-env "NODE_VERSION=$(grep '^node nodejs ' "$lock" | cut -d' ' -f3 | cut -d+ -f1)" -env NODE_ENV=production -entrypoint /usr/bin/node)
+  config=(-env "NODE_VERSION=$(grep '^node nodejs ' "$lock" | cut -d' ' -f3 | cut -d+ -f1)" -env NODE_ENV=production /usr/bin/node)
 }
 
 go_() {
   ln -s "../lib/go-$go/bin/go" "$root/usr/bin/go"
   rm -rf "$root/usr/share/go-$go"/{test,api,misc} "$root/usr/share/gocode"
-  config=(-env "GOLANG_VERSION=$(grep "^go golang-$go-go " "$lock" | cut -d' ' -f3 | cut -d- -f1)" -env GOTOOLCHAIN=local -entrypoint /usr/bin/go)
+  config=(-env "GOLANG_VERSION=$(grep "^go golang-$go-go " "$lock" | cut -d' ' -f3 | cut -d- -f1)" -env GOTOOLCHAIN=local /usr/bin/go)
 }
 
 dockerfile() {
-  ln -sf dash "$root/usr/bin/sh"
   mkdir -p "$root/var/tmp"; chmod 1777 "$root/var/tmp"
-  config=(-env STORAGE_DRIVER=vfs -env BUILDAH_ISOLATION=chroot -entrypoint /usr/bin/buildah)
+  config=(-env STORAGE_DRIVER=vfs -env BUILDAH_ISOLATION=chroot /usr/bin/buildah)
 }
 
 if [ -n "$refresh" ]; then
