@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"apocryph/proto/status"
@@ -131,6 +132,38 @@ func TestRefusedNamespace(t *testing.T) {
 	must(t, err)
 	if got, _ := ended(t, o, again.ID); got.Status != deploy.Succeeded {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// TestOnlyTheRepositorysVariables: whoever may deploy may set an app's variables. Where only
+// the repository counts they do not, and the deployment says so; elsewhere they do.
+func TestOnlyTheRepositorysVariables(t *testing.T) {
+	for only, want := range map[bool]string{true: "B=deployment", false: "B=deployment NODE_OPTIONS=--import=data:x"} {
+		w := newWorld(t)
+		o, _ := w.run()
+		w.refuse = func(string) error {
+			if only {
+				return status.New(status.PermissionDenied, "sync.git_only", "no")
+			}
+			return nil
+		}
+		_, err := o.CreateApp(t.Context(), deploy.App{Namespace: "team", Name: "shop", Env: map[string]string{"NODE_OPTIONS": "--import=data:x", "B": "app"}})
+		must(t, err)
+		d, err := o.Submit(t.Context(), w.site(func(r *deploy.Request) {
+			r.Synced = &deploy.Synced{Gate: func(context.Context) error { return nil }}
+		}))
+		must(t, err)
+		d, _ = ended(t, o, d.ID)
+		var got []string
+		for _, e := range w.core.order("team", "shop").Containers[0].Env {
+			got = append(got, e.Name+"="+e.Value)
+		}
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("only the repository %v: got %s, want %s", only, text, want)
+		}
+		if told := strings.Contains(strings.Join(d.Warnings, "\n"), "B, NODE_OPTIONS"); told != only || strings.Contains(strings.Join(d.Warnings, "\n"), "data:x") {
+			t.Errorf("only the repository %v: warnings %q", only, d.Warnings)
+		}
 	}
 }
 

@@ -3,6 +3,10 @@ package deploy
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"apocryph/manifest"
@@ -66,6 +70,9 @@ func (o *Orchestrator) prepare(ctx context.Context, d *deployment, r Request) (p
 	if err != nil {
 		return provider.Direct{}, err
 	}
+	if app, err = o.sober(ctx, d, r, app); err != nil {
+		return provider.Direct{}, err
+	}
 	m := *r.Manifest
 	m.Containers = []manifest.Container{r.Manifest.Containers[0]}
 	m.Name, m.Containers[0].Image = podName(app.Name, r.Environment), img
@@ -81,6 +88,21 @@ func (o *Orchestrator) prepare(ctx context.Context, d *deployment, r Request) (p
 	return provider.Direct{
 		Tenant: tenantOf(d.namespace), Manifest: raw, Keys: map[string][]byte{img.KeyID: key}, Secrets: r.Secrets, Expected: r.Expected,
 	}, err
+}
+
+// sober is an app without its variables where those are not to count: who may deploy may
+// set them, and with one such as LD_PRELOAD or NODE_OPTIONS decides what is run, which in a
+// namespace that takes nothing but its repository is the repository's.
+func (o *Orchestrator) sober(ctx context.Context, d *deployment, r Request, app App) (App, error) {
+	if len(app.Env) == 0 || r.Synced == nil || o.cfg.Refuse == nil || o.cfg.Refuse(d.namespace) == nil {
+		return app, nil
+	}
+	names := slices.Sorted(maps.Keys(app.Env))
+	app.Env = nil
+	return app, o.update(ctx, d, func(n *Deployment) {
+		n.Warnings = append(n.Warnings[:len(n.Warnings):len(n.Warnings)],
+			fmt.Sprintf("the app's variables are left out, for they are not in the repository: %.200s", strings.Join(names, ", ")))
+	})
 }
 
 // place hands an order to the core and follows it. One pod is changed by one

@@ -149,6 +149,10 @@ func (c *change) one(tree fs.FS, name string) (wanted, error) {
 	}
 	w := wanted{file: name, m: m}
 	hash := sha256.New()
+	if c.state.GitOnly {
+		// What was deployed before may have had variables of the app's.
+		fmt.Fprintln(hash, "git only")
+	}
 	if m.Image == "" {
 		dir := path.Join(path.Dir(name), m.Directory)
 		below, err := git.Sub(tree, dir)

@@ -53,3 +53,22 @@ func TestRollbackBehindAHalf(t *testing.T) {
 	_, err = n.sync(older)
 	must(t, err)
 }
+
+// TestGitOnlyDeploysAnew: what ran before a namespace took its repository alone may have
+// had more than that in it, and is deployed again once.
+func TestGitOnlyDeploysAnew(t *testing.T) {
+	w := newWorld(t)
+	w.server.Repo("acme/app").Commit("main", two())
+	n := w.run()
+	n.put("acme/app", below("apps/"))
+	_, err := n.sync("")
+	must(t, err)
+	n.put("acme/app", below("apps/"), func(c *pull.Config) { c.GitOnly = true })
+	for _, operation := range []string{"update", "noop"} {
+		d, err := n.sync("")
+		must(t, err)
+		if diff := cmp.Diff([]string{"blog/production " + operation + " success", "shop/production " + operation + " success"}, results(d)); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
