@@ -101,6 +101,11 @@ func (p *Puller) deploy(ctx context.Context, c *change, g *deploy.Group, changed
 		})
 	}
 	wg.Wait()
+	// What the others say of the one that could not be built is no cause.
+	causes := slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return status.ReasonOf(err) == "sync.aborted" })
+	if err := errors.Join(causes...); err != nil {
+		return err
+	}
 	return errors.Join(errs...)
 }
 

@@ -142,6 +142,10 @@ func TestAllOrNothing(t *testing.T) {
 	if diff := cmp.Diff([]string{"blog/production update failed", "shop/production update failed"}, results(d)); diff != "" {
 		t.Error(diff)
 	}
+	// The answer is the cause, and not what it means for the others.
+	if d.Failure == nil || d.Failure.Code != "build.failed" || !strings.Contains(d.Failure.Detail, "shop/production") {
+		t.Errorf("the failure is %+v", d.Failure)
+	}
 	delete(w.unbuildable, "shop")
 	w.unhealthy["shop"] = true
 	before := maps.Clone(w.apps)
