@@ -394,6 +394,16 @@ func TestI12Slugs(t *testing.T) {
 	}
 	w.deploys.refuse = nil
 	w.call("POST", "/deploy", `{"slugs":["gh:o/c"]}`, jsonType, "Prefer: respond-async").want(t, 202)
+	before := len(w.deploys.submits)
+	w.call("POST", "/deploy?dry_run=true", `{"slugs":["gh:o/c"]}`, jsonType).problem(t, 400, "deploy.dry_run", "dry_run")
+	for bad, field := range map[string]string{
+		`{"slugs":["gh:o/a"],"slugs":["gh:o/b"]}`: "/slugs", `{"slugs":["gh:o/a"],"namespace":"default","namespace":"other"}`: "/namespace",
+	} {
+		w.call("POST", "/deploy", bad, jsonType).problem(t, 400, "json.invalid", field)
+	}
+	if len(w.deploys.submits) != before {
+		t.Error("what was refused is deployed")
+	}
 	for _, bad := range []string{`{"slugs":[]}`, `{"slugs":["nowhere"]}`, `{"slugs":["gh:o/a","gh:o/a"]}`, `{"slugs":["gh:o/a"],"names":1}`, `{"slugs":"gh:o/a"}`, `{"slugs":["gh:o/a"],"environment":"A b"}`} {
 		if r := w.call("POST", "/deploy", bad, jsonType); r.StatusCode != 400 {
 			t.Errorf("%s: %d %s", bad, r.StatusCode, r.body)

@@ -50,6 +50,10 @@ func (c *call) deploy() error {
 		c.w.Header().Set("Deprecation", oldFormSince)
 		c.w.Header().Add("Link", `</docs#old-form>; rel="deprecation"; type="text/html"`)
 	}
+	dry := c.r.URL.Query().Get("dry_run")
+	if dry != "" && dry != "true" && dry != "false" {
+		return status.Invalid("api.query", "the query", []status.Fault{{Field: "dry_run", Got: brief(dry), Want: "true or false"}})
+	}
 	if f.old {
 		s, err := c.slugsOf(f.manifest)
 		if err != nil {
@@ -58,16 +62,15 @@ func (c *call) deploy() error {
 		if s != nil {
 			c.w.Header().Del("Deprecation")
 			c.w.Header().Del("Link")
+			if dry == "true" {
+				return status.Invalid("deploy.dry_run", "the deployment", []status.Fault{{Field: "dry_run", Got: "deployments that are built from source", Want: "files that need no build, an artifact or an image"}})
+			}
 			return c.deploySlugs(s, f.sum)
 		}
 	}
 	req, err := c.request(f)
 	if err != nil {
 		return err
-	}
-	dry := c.r.URL.Query().Get("dry_run")
-	if dry != "" && dry != "true" && dry != "false" {
-		return status.Invalid("api.query", "the query", []status.Fault{{Field: "dry_run", Got: brief(dry), Want: "true or false"}})
 	}
 	if err := c.settle(f.sum); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"apocryph/manifest/slug"
 	"apocryph/p2p/git"
 	"apocryph/proto/status"
+	"apocryph/proto/strictjson"
 	"apocryph/provider/builds"
 	"apocryph/provider/deploy"
 )
@@ -65,19 +66,15 @@ func (c *call) slugsOf(b []byte) (*several, error) {
 		return nil, nil
 	}
 	var in struct {
-		Namespace   string `json:"namespace,omitempty"`
-		Environment string `json:"environment,omitempty"`
+		Slugs       strictjson.Value `json:"slugs"`
+		Namespace   string           `json:"namespace,omitempty"`
+		Environment string           `json:"environment,omitempty"`
 	}
-	list := fields["slugs"]
-	delete(fields, "slugs")
-	rest, err := json.Marshal(fields)
-	if err != nil {
+	// Of the whole, in which each member is there once.
+	if err := decodeJSON(b, &in); err != nil {
 		return nil, err
 	}
-	if err := decodeJSON(rest, &in); err != nil {
-		return nil, err
-	}
-	items, err := slug.ParseList(list)
+	items, err := slug.ParseList(fields["slugs"])
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +184,8 @@ func (s *several) one(ctx context.Context, i int, tell func(state, text string) 
 			return nil
 		case e.Deployment != nil:
 			state = e.Deployment.Stage
+		case e.Text == "building: done":
+			return nil // the build is, and the app is not
 		case e.Text != "":
 			state = strings.TrimPrefix(e.Text, "building: ")
 		}
