@@ -94,7 +94,7 @@ func (j *job) plan(ctx context.Context) (plan, error) {
 	if err := j.choose(&p, list); err != nil {
 		return plan{}, err
 	}
-	if p.branch == "" {
+	if p.branch == "" && !j.want.OfDefault {
 		p.branch = p.ref
 	}
 	if p.branch == "" {

@@ -34,7 +34,7 @@ func TestG2RefKinds(t *testing.T) {
 	f := newFetcher(t, s)
 	for _, tt := range []struct {
 		name, ref, branch string
-		only              bool
+		only, ofDefault   bool
 		id, on, reason    string
 	}{
 		{name: "default branch", id: second, on: "refs/heads/main"},
@@ -58,6 +58,9 @@ func TestG2RefKinds(t *testing.T) {
 		{name: "tag, only branches", ref: "v1", only: true, reason: git.ReasonRef},
 		{name: "full tag, only branches", ref: "refs/tags/v1", only: true, reason: git.ReasonRef},
 		{name: "unmerged branch", ref: "feature/a-b", branch: "main", reason: git.ReasonNotOnBranch},
+		{name: "unmerged branch, of the default branch", ref: "feature/a-b", ofDefault: true, reason: git.ReasonNotOnBranch},
+		{name: "merged branch, of the default branch", ref: "same", ofDefault: true, id: first, on: "refs/heads/main"},
+		{name: "tag of the default branch", ref: "v1", ofDefault: true, id: first, on: "refs/heads/main"},
 		{name: "unmerged commit", ref: side, branch: "main", reason: git.ReasonNotOnBranch},
 		{name: "unmerged short commit", ref: side[:8], branch: "main", reason: git.ReasonRef},
 		{name: "commit, not the branch called so", ref: side, reason: git.ReasonNotOnBranch},
@@ -76,7 +79,7 @@ func TestG2RefKinds(t *testing.T) {
 		{name: "refspec", ref: "main:refs/heads/x", reason: "slug.invalid"},
 		{name: "parent", ref: "main^", reason: "slug.invalid"},
 	} {
-		got, err := f.Resolve(t.Context(), git.Want{Slug: r.Slug(tt.ref), Branch: tt.branch, OnlyBranches: tt.only})
+		got, err := f.Resolve(t.Context(), git.Want{Slug: r.Slug(tt.ref), Branch: tt.branch, OnlyBranches: tt.only, OfDefault: tt.ofDefault})
 		if status.ReasonOf(err) != tt.reason || got.Commit.ID != tt.id || got.Branch != tt.on {
 			t.Errorf("%s: %s on %q, %v; want %s on %q, reason %q", tt.name, got.Commit.ID, got.Branch, err, tt.id, tt.on, tt.reason)
 		}

@@ -11,6 +11,8 @@ type Want struct {
 	// Branch is the one that the commit must be reachable from. Empty: the slug's
 	// ref where that is a branch or a tag, else the repository's default branch.
 	Branch string
+	// OfDefault makes an empty Branch the repository's default branch, whatever the ref is.
+	OfDefault bool
 	// OnlyBranches refuses tags: the ref is a branch, or a commit.
 	OnlyBranches bool
 	// Credential is nil for a public repository.

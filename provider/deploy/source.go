@@ -26,6 +26,9 @@ type AppSource struct {
 	// Runtime and Entry are found out where they are empty.
 	Runtime string `json:"runtime,omitempty"`
 	Entry   string `json:"entry,omitempty"`
+	// OfDefault is a namespace's: without a branch, commits are of the repository's default
+	// one, also where somebody asks for another branch.
+	OfDefault bool `json:"-"`
 	// Credential is a namespace's own; an app's source has none.
 	Credential *git.Credential `json:"-"`
 }
@@ -88,7 +91,7 @@ func (s AppSource) Git(ref string) (*builds.GitSource, error) {
 		from.Ref = s.Branch
 	}
 	return &builds.GitSource{
-		Want: git.Want{Slug: from, Branch: s.Branch, Credential: s.Credential}, Path: strings.TrimSuffix(s.Path, "/"),
+		Want: git.Want{Slug: from, Branch: s.Branch, OfDefault: s.OfDefault, Credential: s.Credential}, Path: strings.TrimSuffix(s.Path, "/"),
 	}, nil
 }
 

@@ -78,6 +78,10 @@ func TestConfigChanges(t *testing.T) {
 	if !ok || from.Slug != "gh:a/b" || from.Credential == nil {
 		t.Errorf("got %+v", from)
 	}
+	// Who triggers a build names a ref, and the branch stays the namespace's.
+	if source, err := from.Git("feature/x"); err != nil || source.Want.Branch != "" || !source.Want.OfDefault || source.Want.Slug.Ref != "feature/x" {
+		t.Errorf("got %+v, %v", source, err)
+	}
 	third, err := n.Put(t.Context(), pull.Config{Namespace: "team", Repo: "gl:c/d"}, 0)
 	must(t, err)
 	if third.WebhookSecret != "" || third.Credential != nil {

@@ -219,5 +219,5 @@ func (p *Puller) Origin(_ context.Context, namespace string) (deploy.AppSource, 
 	if err != nil {
 		return deploy.AppSource{}, false, err
 	}
-	return deploy.AppSource{Slug: from.String(), Branch: s.Branch, Path: s.Path, Credential: s.Credential}, true, nil
+	return deploy.AppSource{Slug: from.String(), Branch: s.Branch, OfDefault: true, Path: s.Path, Credential: s.Credential}, true, nil
 }
