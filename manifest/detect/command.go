@@ -36,6 +36,9 @@ func arrayCommand(field, text string) ([]string, error) {
 	return argv, nil
 }
 
+// needsShell warns of a program that is not the first process.
+const needsShell = "the command needs a shell: signals reach the program only if it is started with exec"
+
 // commandPlan decides what runtime a command needs.
 func (f *finder) commandPlan(field string, argv []string) (*Plan, error) {
 	size := 0
@@ -57,7 +60,7 @@ func (f *finder) commandPlan(field string, argv []string) (*Plan, error) {
 		p.Runtime = f.commandRuntime(program)
 	}
 	if shell {
-		p.Warnings = append(p.Warnings, "the command needs a shell: signals reach the program only if it is started with exec")
+		p.Warnings = append(p.Warnings, needsShell)
 	}
 	switch p.Runtime {
 	case "":

@@ -68,12 +68,19 @@ func (f *finder) packageJSON() (*packageJSON, error) {
 }
 
 // nodeStart runs scripts.start: node itself where it is called plainly, so that
-// it gets the signals, else npm.
+// it gets the signals; a shell where node's line needs one, as for NODE_ENV=production
+// before it; else npm, which a base need not have.
 func nodeStart(pkg *packageJSON, start string) *Plan {
 	p := &Plan{Runtime: Node, Argv: []string{"npm", "start"}, Evidence: []string{"package.json has scripts.start: " + quote(start)}}
 	argv := splitCommand(start)
-	if argv[0] == "node" && len(argv) > 1 && pkg.Scripts["prestart"] == "" && pkg.Scripts["poststart"] == "" && printable(start) {
+	if pkg.Scripts["prestart"] != "" || pkg.Scripts["poststart"] != "" || !printable(start) || len(start) > maxCommand {
+		return p
+	}
+	switch {
+	case argv[0] == "node" && len(argv) > 1:
 		p.Argv = argv
+	case argv[0] == "/bin/sh" && len(argv) == 3 && firstWord(start) == "node":
+		p.Argv, p.Warnings = argv, []string{needsShell}
 	}
 	return p
 }
