@@ -35,6 +35,8 @@ type pipeline struct {
 	// unbuildable and unhealthy are apps whose image cannot be made, and that do not
 	// come up.
 	unbuildable, unhealthy map[string]bool
+	// builds, where it is not nil, gets each build that begins, which then does not end.
+	builds chan string
 	// log is what was done, in order: "image shop", "place shop", "remove shop".
 	log  []string
 	ends map[string]deploy.Deployment
@@ -59,6 +61,11 @@ func (p *pipeline) Submit(ctx context.Context, r deploy.Request) (deploy.Deploym
 	p.seq++
 	d := deploy.Deployment{ID: fmt.Sprintf("d%d", p.seq), AppID: "app-" + r.App, App: r.App, Environment: r.Environment, Namespace: r.Namespace, Source: r.Synced.Source, Group: r.Synced.Group}
 	p.mu.Unlock()
+	if p.builds != nil {
+		p.builds <- r.App
+		<-ctx.Done()
+		return d, ctx.Err()
+	}
 	var err error
 	if p.unbuildable[r.App] {
 		err = status.New(status.InvalidArgument, "build.failed", "it does not compile")

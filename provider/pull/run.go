@@ -61,8 +61,8 @@ func (p *Puller) wake() {
 }
 
 // follow syncs a namespace to the head of its branch.
-func (p *Puller) follow(ctx context.Context, s state) {
-	ctx, cancel := context.WithTimeout(ctx, syncTime)
+func (p *Puller) follow(running context.Context, s state) {
+	ctx, cancel := context.WithTimeout(running, syncTime)
 	defer cancel()
 	by := "auto"
 	if s.Hints != s.Seen {
@@ -72,7 +72,8 @@ func (p *Puller) follow(ctx context.Context, s state) {
 	if err == nil && by == "auto" && (head == s.Commit || head == s.Tried) {
 		return
 	}
-	d, err := p.Sync(ctx, Request{Namespace: s.Namespace, By: by})
+	ended := make(chan struct{})
+	d, err := p.Sync(ctx, Request{Namespace: s.Namespace, By: by, ended: ended})
 	switch {
 	case err == nil:
 		p.log.Info("a namespace is synced", "namespace", s.Namespace, "by", by, "commit", d.Source.Commit, "deployment", d.ID)
@@ -82,7 +83,17 @@ func (p *Puller) follow(ctx context.Context, s state) {
 	default:
 		p.log.Warn("a namespace is not synced", "namespace", s.Namespace, "by", by, "err", err)
 	}
-	_, err = p.names.change(ctx, s.Namespace, func(now *state, known bool) error {
+	if err == nil {
+		// A change that this process does not end is begun again by the next.
+		select {
+		case <-ended:
+		case <-running.Done():
+		}
+		if running.Err() != nil {
+			return
+		}
+	}
+	_, err = p.names.change(running, s.Namespace, func(now *state, known bool) error {
 		if !known {
 			return errNone(s.Namespace)
 		}

@@ -19,6 +19,8 @@ type Request struct {
 	Ref string
 	// By is who asks, for the record.
 	By string
+	// ended is closed with the change, if it is not nil.
+	ended chan struct{}
 }
 
 // Sync finds the commit, checks it, reads its manifests and starts the change. It
@@ -46,6 +48,9 @@ func (p *Puller) Sync(ctx context.Context, r Request) (deploy.Deployment, error)
 	}
 	d, err := p.set.Deploys.Group(ctx, first, func(ctx context.Context, g *deploy.Group) error {
 		defer free()
+		if r.ended != nil {
+			defer close(r.ended)
+		}
 		return p.apply(ctx, change, g)
 	})
 	if err != nil {

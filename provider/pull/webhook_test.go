@@ -177,6 +177,16 @@ func TestHintIsFollowed(t *testing.T) {
 	w.server.Before(nil)
 	n = w.run()
 	n.synced(t.Context(), second)
+
+	// Also where the change was under way already.
+	third := r.Commit("main", two("apps/shop/main.py", "print(3)\n"))
+	w.builds = make(chan string)
+	send(n, "3")
+	<-w.builds
+	n.stop()
+	w.builds = nil
+	n = w.run()
+	n.synced(t.Context(), third)
 }
 
 // TestAuto looks at the branch by itself.
