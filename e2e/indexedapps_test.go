@@ -46,6 +46,8 @@ func newIndexes(t *testing.T) *indexes {
 	x := &indexes{pypi: &pypi{wheels: wheels(t)}, proxy: &goProxy{}, registry: &npmRegistry{tarballs: map[string]string{
 		"greeting/-/greeting-1.2.3.tgz": tarball(t, map[string]string{
 			"package.json": `{"name":"greeting","version":"1.2.3","main":"index.js"}`, "index.js": "module.exports = 'hello ' + require('@acme/whom');\n",
+			// A command, as next and many others are.
+			"cli.js": "#!/usr/bin/env node\nrequire('http').createServer((_, a) => a.end(require('./'))).listen(process.argv[2]);\n",
 		}),
 		"@acme/whom/-/whom-0.1.0.tgz": tarball(t, map[string]string{
 			"package.json": `{"name":"@acme/whom","version":"0.1.0"}`, "index.js": "module.exports = 'the registry';\n",
@@ -62,6 +64,7 @@ func newIndexes(t *testing.T) *indexes {
 			"node_modules/greeting": map[string]any{
 				"version": "1.2.3", "resolved": "https://registry.example/greeting/-/greeting-1.2.3.tgz",
 				"integrity": integrityOf(x.registry.tarballs["greeting/-/greeting-1.2.3.tgz"]), "dependencies": map[string]string{"@acme/whom": "*"}, "license": "MIT",
+				"bin": map[string]string{"greet": "cli.js"},
 			},
 			"node_modules/@acme/whom":  map[string]any{"version": "0.1.0", "integrity": integrityOf(x.registry.tarballs["@acme/whom/-/whom-0.1.0.tgz"])},
 			"node_modules/only-tested": map[string]any{"version": "1.0.0", "dev": true, "integrity": integrityOf("x")},
@@ -77,9 +80,8 @@ func newIndexes(t *testing.T) *indexes {
 	x.files = map[string]map[string]string{
 		"python": {"main.py": greeter, "requirements.txt": lockOf(locked)},
 		"node": {
-			"package.json":      `{"name":"app","version":"1.0.0","main":"server.js","dependencies":{"greeting":"^1.2.0"}}`,
+			"package.json":      `{"name":"app","version":"1.0.0","scripts":{"start":"NODE_NO_WARNINGS=1 exec greet $PORT"},"dependencies":{"greeting":"^1.2.0"}}`,
 			"package-lock.json": string(lock),
-			"server.js":         "const word = require('greeting');\nrequire('http').createServer((_, a) => a.end(word)).listen(process.env.PORT);\n",
 		},
 		"go": {
 			"go.mod": "module example.org/app\n\ngo 1.21\n\nrequire example.org/greeting v1.2.3\n", "go.sum": sums,

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -67,20 +68,24 @@ func (f *finder) packageJSON() (*packageJSON, error) {
 	return &pkg, nil
 }
 
-// nodeStart runs scripts.start: node itself where it is called plainly, so that
-// it gets the signals; a shell where node's line needs one, as for NODE_ENV=production
-// before it; else npm, which a base need not have.
+// managers are the programs that run a script of package.json, where one calls another.
+var managers = []string{"npm", "npx", "yarn", "pnpm", "bun"}
+
+// nodeStart runs the line of scripts.start as npm would, and without it: the program is
+// the first process and gets the signals, and a base need not have npm. Its commands
+// are those of the dependencies. What npm does beside that is left to it.
 func nodeStart(pkg *packageJSON, start string) *Plan {
 	p := &Plan{Runtime: Node, Argv: []string{"npm", "start"}, Evidence: []string{"package.json has scripts.start: " + quote(start)}}
-	argv := splitCommand(start)
-	if pkg.Scripts["prestart"] != "" || pkg.Scripts["poststart"] != "" || !printable(start) || len(start) > maxCommand {
+	if pkg.Scripts["prestart"] != "" || pkg.Scripts["poststart"] != "" || !printable(start) || len(start) > maxCommand || slices.Contains(managers, firstWord(start)) {
 		return p
 	}
+	argv := splitCommand(start)
 	switch {
-	case argv[0] == "node" && len(argv) > 1:
-		p.Argv = argv
-	case argv[0] == "/bin/sh" && len(argv) == 3 && firstWord(start) == "node":
-		p.Argv, p.Warnings = argv, []string{needsShell}
+	case argv[0] == "node" && len(argv) == 1:
+		return p
+	case argv[0] == "/bin/sh" && len(argv) == 3 && firstWord(start) != "/bin/sh":
+		p.Warnings = []string{needsShell}
 	}
+	p.Argv = argv
 	return p
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"apocryph/p2p/oci"
 	"apocryph/proto/status"
 )
@@ -51,7 +53,23 @@ func (b *Builder) node(ctx context.Context, req Request, res *Result) error {
 	if err != nil {
 		return err
 	}
-	return runnable(req, res, base, c, map[string]string{"NODE_ENV": "production", "HOME": "/tmp"}, nil, deps, app)
+	env := map[string]string{"NODE_ENV": "production", "HOME": "/tmp"}
+	if deps != nil || exists(req.FS, modulesDir) {
+		env["PATH"] = commandsOf(c)
+	}
+	return runnable(req, res, base, c, env, nil, deps, app)
+}
+
+// commandsOf is a PATH with the commands of the dependencies before those of the base, as
+// npm has it for what scripts name.
+func commandsOf(base ocispec.Image) string {
+	have := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	for _, e := range base.Config.Env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			have = v
+		}
+	}
+	return "/" + path.Join(appDir, modulesDir, ".bin") + ":" + have
 }
 
 // nodeDeps makes the layer of dependencies; nil where there are none, or the tree has them.

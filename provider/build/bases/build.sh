@@ -24,10 +24,10 @@ release=bookworm go=1.26
 # dependencies on libraries; the rest of those is for installing and administering.
 roots() {
   case $1 in
-    python) echo dash python3.11 python3.11-minimal libpython3.11-minimal libpython3.11-stdlib media-types netbase tzdata ca-certificates python3-pip-whl \
+    python) echo busybox-static python3.11 python3.11-minimal libpython3.11-minimal libpython3.11-stdlib media-types netbase tzdata ca-certificates python3-pip-whl \
       python3-opentelemetry-api python3-opentelemetry-sdk python3-opentelemetry-semantic-conventions python3-typing-extensions ;;
-    node) echo dash nodejs node-acorn node-busboy node-cjs-module-lexer node-undici node-xtend netbase tzdata ca-certificates ;;
-    go) echo dash "golang-$go-go" "golang-$go-src" netbase ca-certificates ;;
+    node) echo busybox-static nodejs node-acorn node-busboy node-cjs-module-lexer node-undici node-xtend netbase tzdata ca-certificates ;;
+    go) echo busybox-static "golang-$go-go" "golang-$go-src" netbase ca-certificates ;;
     dockerfile) echo buildah golang-github-containers-common golang-github-containers-image dash netbase ca-certificates ;;
     *) echo "$0: no such role: $1" >&2; exit 2 ;;
   esac
@@ -128,7 +128,12 @@ unpack() {
     dpkg-deb --fsys-tarfile "$dir/.debs/$sum" | tar -x -C "$root" --keep-directory-symlink --no-same-owner
   done < <(grep "^$1 " "$lock")
   # What maintainer scripts would do.
-  ln -sf dash "$root/usr/bin/sh"
+  if [ -e "$root/usr/bin/busybox" ]; then
+    # A shell, and env, which the first line of most scripts names.
+    "$root/usr/bin/busybox" --list | while read -r d; do [ -e "$root/usr/bin/$d" ] || ln -s busybox "$root/usr/bin/$d"; done
+  else
+    ln -sf dash "$root/usr/bin/sh"
+  fi
   find "$root/usr/share/ca-certificates" -name '*.crt' | LC_ALL=C sort | xargs cat >"$root/etc/ssl/certs/ca-certificates.crt"
   [ -z "${BASES_AUTHORITIES:-}" ] || cat "$BASES_AUTHORITIES" >>"$root/etc/ssl/certs/ca-certificates.crt"
   printf 'root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/tmp:/sbin/nologin\n' >"$root/etc/passwd"
