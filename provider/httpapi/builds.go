@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -224,7 +225,7 @@ func (c *call) buildEvents() error {
 	c.stream(media)
 	err = pump(c, heartbeats[media], func(ctx context.Context, fn func(builds.Event) error) error {
 		return c.api.cfg.Builds.Watch(ctx, b.Namespace, b.ID, after, fn)
-	}, func(e builds.Event) error { return c.writeEvent(media, e.Seq, e.Kind, e) })
+	}, func(e builds.Event) error { return c.writeEvent(media, strconv.FormatUint(e.Seq, 10), e.Kind, e) })
 	if err != nil && c.ctx().Err() == nil {
 		// Cut off, so that the caller comes back with Last-Event-ID.
 		panic(http.ErrAbortHandler)
@@ -235,7 +236,7 @@ func (c *call) buildEvents() error {
 var heartbeats = map[string]string{mediaSSE: ": waiting\n\n", mediaNDJSON: "\n"}
 
 // writeEvent writes one event in either form.
-func (c *call) writeEvent(media string, seq uint64, kind string, v any) error {
+func (c *call) writeEvent(media, id, kind string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -244,7 +245,7 @@ func (c *call) writeEvent(media string, seq uint64, kind string, v any) error {
 		_, err = c.w.Write(append(b, '\n'))
 		return err
 	}
-	_, err = fmt.Fprintf(c.w, "id: %d\nevent: %s\ndata: %s\n\n", seq, kind, b)
+	_, err = fmt.Fprintf(c.w, "id: %s\nevent: %s\ndata: %s\n\n", id, kind, b)
 	return err
 }
 
@@ -283,7 +284,7 @@ func (c *call) buildLogs() error {
 			_, err := c.w.Write([]byte(line + "\n"))
 			return err
 		}
-		return c.writeEvent(media, n, "log", buildLine{line})
+		return c.writeEvent(media, strconv.FormatUint(n, 10), "log", buildLine{line})
 	}
 	for line := range strings.Lines(strings.ToValidUTF8(string(text), "\uFFFD")) {
 		if err := write(strings.TrimSuffix(line, "\n")); err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -378,20 +379,23 @@ func TestI12Slugs(t *testing.T) {
 	}
 	w.deploys.failure = &deploy.Failure{Code: "build.command", Detail: "no module", Class: status.InvalidArgument}
 	var out struct {
-		Status  string
 		Results []struct {
 			Deployed     bool
 			ErrorMessage string `json:"error_message"`
 		}
 	}
-	w.call("POST", "/deploy", `{"slugs":["gh:o/a","gh:o/b"],"environment":"development"}`, jsonType, "Accept: application/json").want(t, 200).json(t, &out)
-	if out.Status != "failed" || len(out.Results) != 2 || out.Results[1].ErrorMessage != "no module" || out.Results[0].Deployed {
+	// Who waits for all, and for one of which something failed, is told by the status too.
+	failed := w.call("POST", "/deploy", `{"slugs":["gh:o/a","gh:o/b"],"environment":"development"}`, jsonType, "Accept: application/json")
+	failed.problem(t, 400, "build.command", "gh:o/a: no module")
+	failed.json(t, &out)
+	if len(out.Results) != 2 || out.Results[1].ErrorMessage != "no module" || out.Results[0].Deployed {
 		t.Errorf("got %+v", out)
 	}
 	w.deploys.refuse = status.New(status.ResourceExhausted, "deploy.queue", "too many")
-	if r := w.call("POST", "/deploy", `{"slugs":["gh:o/a"]}`, jsonType).want(t, 200); !strings.Contains(string(r.body), `"error_message":"too many"`) {
-		t.Errorf("got %s", r.body)
+	for _, accept := range []string{"text/event-stream", "application/json"} {
+		w.call("POST", "/deploy", `{"slugs":["gh:o/a"]}`, jsonType, "Accept: "+accept).problem(t, 429, "deploy.queue", "gh:o/a: too many")
 	}
+	w.call("POST", "/deploy", `{"slugs":["gh:o/a"]}`, jsonType, "Prefer: respond-async").problem(t, 429, "deploy.queue")
 	w.deploys.refuse = nil
 	w.call("POST", "/deploy", `{"slugs":["gh:o/c"]}`, jsonType, "Prefer: respond-async").want(t, 202)
 	before := len(w.deploys.submits)
@@ -410,6 +414,51 @@ func TestI12Slugs(t *testing.T) {
 		}
 	}
 	w.as(w.tcp, "POST", "/deploy", strings.NewReader(`{"slugs":["gh:o/a"]}`), jsonType, w.token("read:default")).want(t, 403)
+}
+
+// TestI12SlugsResume: who repeats the request with its key, and the id of any event, gets
+// what came after it, and makes nothing twice.
+func TestI12SlugsResume(t *testing.T) {
+	w := newWorld(t, withBuilds(&queue{}))
+	w.deploys.stages = []string{"building", "starting"}
+	const body = `{"slugs":["gh:o/a","gh:o/b","gh:o/c"]}`
+	const key = "Idempotency-Key: three"
+	events := func(r reply) (ids, data []string) {
+		t.Helper()
+		for e := range strings.SplitSeq(strings.TrimSpace(string(r.want(t, 200).body)), "\n\n") {
+			lines := strings.Split(e, "\n")
+			ids, data = append(ids, strings.TrimPrefix(lines[0], "id: ")), append(data, lines[2])
+		}
+		return ids, data
+	}
+	ids, data := events(w.call("POST", "/deploy", body, jsonType, key))
+	if len(ids) != 10 {
+		t.Fatalf("got %v", data)
+	}
+	for i, id := range ids {
+		_, again := events(w.call("POST", "/deploy", body, jsonType, key, "Last-Event-ID: "+id))
+		// Three go on side by side: which of them is first is nobody's promise.
+		want := slices.Clone(data[min(i+1, len(data)-1):])
+		slices.Sort(want)
+		if slices.Sort(again); !slices.Equal(again, want) {
+			t.Errorf("after %s there is %q, want %q", id, again, want)
+		}
+	}
+	made := map[[16]byte]bool{}
+	for _, r := range w.deploys.submits {
+		made[r.RequestID] = true
+	}
+	if len(made) != 3 {
+		t.Errorf("%d deployments were made", len(made))
+	}
+	before := len(w.deploys.submits)
+	for _, bad := range []string{"3", "1.2", "1.2.3.4", "1.2.x", "1.2.-3", "1.2.", "1.2.99999999999999999999"} {
+		w.call("POST", "/deploy", body, jsonType, key, "Last-Event-ID: "+bad).problem(t, 400, "api.event_id", "Last-Event-ID")
+	}
+	w.call("POST", "/deploy", body, jsonType, "Last-Event-ID: 1.2.3").problem(t, 400, "api.event_id", "Idempotency-Key")
+	if len(w.deploys.submits) != before {
+		t.Error("what was refused is deployed")
+	}
 }
 
 // TestDeploySource: the earlier form, with a repository, is built from git.

@@ -84,6 +84,8 @@ type problemDoc struct {
 	DeploymentID string         `json:"deployment_id,omitempty"`
 	Deployment   any            `json:"deployment,omitempty"`
 	LogsTail     []string       `json:"logs_tail,omitempty"`
+	// Results are of a list of slugs.
+	Results []slugResult `json:"results,omitempty"`
 }
 
 type problemFault struct {

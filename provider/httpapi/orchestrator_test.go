@@ -37,6 +37,8 @@ type orchestrator struct {
 	query   provider.LogQuery
 	// hold keeps Submit itself.
 	hold chan struct{}
+	// stages are what a deployment goes through.
+	stages []string
 }
 
 type tracked struct {
@@ -205,6 +207,10 @@ func (o *orchestrator) start(d deploy.Deployment, request [16]byte) deploy.Deplo
 	t := &tracked{d: d, request: request, changed: make(chan struct{})}
 	o.all = append(o.all, t)
 	t.emit("status")
+	for _, stage := range o.stages {
+		t.d.Stage = stage
+		t.emit("status")
+	}
 	if o.gate == nil {
 		o.finish(t)
 		return d

@@ -27,6 +27,8 @@ type slugStep struct {
 	// Status is the deployment's finer step, then "completed" or "error".
 	Status string `json:"status"`
 	Text   string `json:"text,omitempty"`
+	// at is the event of the deployment that it comes of.
+	at uint64
 }
 
 // slugResult is what became of one of several deployments.
@@ -57,6 +59,8 @@ type several struct {
 	reqs  []deploy.Request
 	made  []deploy.Deployment
 	errs  []error
+	// after is, of each, the last event that the caller has.
+	after slugsAt
 }
 
 // slugsOf reads the body, if it is that form; nil where it is not.
@@ -98,8 +102,12 @@ func (c *call) slugsOf(b []byte) (*several, error) {
 	return s, nil
 }
 
-// deploySlugs answers with a stream, unless JSON is asked for.
-func (c *call) deploySlugs(s *several, sum [sha256.Size]byte) error {
+// deploySlugs answers with a stream, unless JSON is asked for. Where all are refused at
+// once, or the caller waited and one has failed, it is a problem, as of one deployment.
+func (c *call) deploySlugs(s *several, sum [sha256.Size]byte) (err error) {
+	if s.after, err = c.slugsAfter(len(s.items)); err != nil {
+		return err
+	}
 	if err := c.settle(sum); err != nil {
 		return err
 	}
@@ -109,10 +117,16 @@ func (c *call) deploySlugs(s *several, sum [sha256.Size]byte) error {
 	}
 	defer leave()
 	order := c.order()
+	refused := 0
 	for i := range s.reqs {
 		id := sha256.Sum256(append(order[:], byte(i), byte(i>>8)))
 		s.reqs[i].RequestID = [16]byte(id[:16])
-		s.made[i], s.errs[i] = c.hand(s.reqs[i])
+		if s.made[i], s.errs[i] = c.hand(s.reqs[i]); s.errs[i] != nil {
+			refused++
+		}
+	}
+	if refused == len(s.items) {
+		return s.failure()
 	}
 	media := accepts(c.r.Header, mediaSSE, mediaSSE, mediaNDJSON, mediaJSON)
 	switch p := preferences(c.r.Header); {
@@ -123,27 +137,12 @@ func (c *call) deploySlugs(s *several, sum [sha256.Size]byte) error {
 		if err := s.watch(c.ctx(), func(slugStep) error { return nil }); err != nil {
 			return err
 		}
+		if err := s.failure(); err != nil {
+			return err
+		}
 		return c.json(http.StatusOK, s.results(""))
 	}
-	if c.attempt != nil {
-		// The repeat of a key streams again: the deployments are the same.
-		c.attempt.settled = false
-	}
-	c.stream(media)
-	seq := uint64(0)
-	err = pump(c, heartbeats[media], s.watch, func(e slugStep) error {
-		seq++
-		kind := "status"
-		if e.Text != "" {
-			kind = "log"
-		}
-		return c.writeEvent(media, seq, kind, e)
-	})
-	if err != nil {
-		return nil // the caller is gone, or this provider stops
-	}
-	_ = c.writeEvent(media, seq+1, "result", s.results("")) // the caller may be gone
-	return nil
+	return s.stream(media)
 }
 
 // watch follows all of them until the last has ended.
@@ -151,14 +150,14 @@ func (s *several) watch(ctx context.Context, fn func(slugStep) error) error {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var failed error
-	tell := func(i int, state, text string) error {
+	tell := func(i int, at uint64, state, text string) error {
 		mu.Lock()
 		defer mu.Unlock()
-		return fn(slugStep{Step: i + 1, Total: len(s.items), Slug: s.items[i].Slug.String(), DeploymentID: s.made[i].ID, Status: state, Text: text})
+		return fn(slugStep{Step: i + 1, Total: len(s.items), Slug: s.items[i].Slug.String(), DeploymentID: s.made[i].ID, Status: state, Text: text, at: at})
 	}
 	for i := range s.items {
 		wg.Go(func() {
-			err := s.one(ctx, i, func(state, text string) error { return tell(i, state, text) })
+			err := s.one(ctx, i, func(at uint64, state, text string) error { return tell(i, at, state, text) })
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil && failed == nil {
@@ -170,12 +169,14 @@ func (s *several) watch(ctx context.Context, fn func(slugStep) error) error {
 	return failed
 }
 
-func (s *several) one(ctx context.Context, i int, tell func(state, text string) error) error {
+func (s *several) one(ctx context.Context, i int, tell func(at uint64, state, text string) error) error {
+	at := s.after[i]
 	if s.errs[i] != nil {
-		return tell("error", "")
+		return tell(at+1, "error", "")
 	}
-	last := ""
-	err := s.c.api.cfg.Deployments.Watch(ctx, s.made[i].Namespace, s.made[i].ID, 0, func(e deploy.Event) error {
+	last, came := "", at == 0
+	err := s.c.api.cfg.Deployments.Watch(ctx, s.made[i].Namespace, s.made[i].ID, at, func(e deploy.Event) error {
+		came, at = true, max(at, e.Seq)
 		state, text := last, ""
 		switch {
 		case e.Kind == "log":
@@ -193,7 +194,7 @@ func (s *several) one(ctx context.Context, i int, tell func(state, text string) 
 			return nil
 		}
 		last = state
-		return tell(state, text)
+		return tell(at, state, text)
 	})
 	if err != nil {
 		return err
@@ -203,10 +204,13 @@ func (s *several) one(ctx context.Context, i int, tell func(state, text string) 
 		return err
 	}
 	s.made[i] = d
-	if d.Status == deploy.Succeeded {
-		return tell("completed", "")
+	switch {
+	case !came:
+		return nil // the caller has its end, which comes after all events
+	case d.Status == deploy.Succeeded:
+		return tell(at+1, "completed", "")
 	}
-	return tell("error", "")
+	return tell(at+1, "error", "")
 }
 
 func (s *several) results(state string) slugResults {

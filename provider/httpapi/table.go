@@ -64,7 +64,7 @@ func deployOperations() []operation {
 		},
 	)
 	op.text = deployText
-	op.params = []param{dryRun, prefer, homeParam, digestParam}
+	op.params = []param{dryRun, prefer, homeParam, digestParam, lastEvent}
 	op.bodies = []body{
 		{media: "multipart/form-data", schema: formSchema()},
 		{media: mediaJSON, schema: manifestSchema()},
