@@ -81,7 +81,7 @@ func findMain(req Request, nodes []node, res *Result) (string, error) {
 	case len(files) == 0:
 		return "", status.New(status.InvalidArgument, "build.empty", "files: got none, want an executable")
 	case req.Entry != "" && has(req.Entry):
-		res.because("running %s: entry says so", req.Entry)
+		res.because("running %s: it is the entry", req.Entry)
 		return req.Entry, nil
 	case req.Entry == "" && len(files) == 1:
 		res.because("running %s: it is the only file", files[0].path)

@@ -211,7 +211,7 @@ func TestStatic(t *testing.T) {
 		"root":          {fstest.MapFS{"index.html": file, "public/index.html": file}, "", 0, "serving .: it has index.html", 0},
 		"public":        {fstest.MapFS{"public/index.html": file, "dist/index.html": file, "README": file}, "", 9000, "serving public: it has index.html", 0},
 		"dist":          {fstest.MapFS{"dist/index.html": file}, "", 0, "serving dist: it has index.html", 0},
-		"entry":         {fstest.MapFS{"dist/index.html": file, "out/x": file}, "out", 0, "serving out: entry says so", 1},
+		"entry":         {fstest.MapFS{"dist/index.html": file, "out/x": file}, "out", 0, "serving out: it is the entry", 1},
 		"no index":      {fstest.MapFS{"a.txt": file}, "", 0, "serving .: none of ., public, dist has index.html", 1},
 		"hidden is out": {fstest.MapFS{"index.html": file, ".git/config": file, ".well-known/x": file, ".env": file}, "", 0, "serving .: it has index.html", 1},
 	} {

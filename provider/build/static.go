@@ -83,7 +83,7 @@ func findSite(req Request, res *Result) (string, error) {
 		if err != nil || !info.IsDir() {
 			return "", status.New(status.InvalidArgument, "build.entry", "entry: got %.80q, want a directory of the upload", req.Entry)
 		}
-		res.because("serving %s: entry says so", req.Entry)
+		res.because("serving %s: it is the entry", req.Entry)
 		if !hasIndex(req.FS, req.Entry) {
 			res.warn("%s has no %s: / answers 404", req.Entry, indexName)
 		}

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,6 +71,8 @@ func (d *deployment) tell(e Event) {
 func (o *Orchestrator) update(ctx context.Context, d *deployment, change func(*Deployment)) error {
 	d.mu.Lock()
 	next := d.now
+	// Those who were told of it have the earlier ones.
+	next.Results = slices.Clone(next.Results)
 	change(&next)
 	next.Updated = o.cfg.Now()
 	err := o.keep(ctx, d, next, d.seq+1)

@@ -76,6 +76,12 @@ func (o *Orchestrator) conclude(ctx context.Context, d *deployment, err error) {
 			f := failureOf(err)
 			n.Status, n.Failure = Failed, &f
 		}
+		for i := range n.Results {
+			if r := &n.Results[i]; r.Status == "pending" {
+				// Nothing of this change comes after its end.
+				r.Status, r.Message = "skipped", "the change ended before this was known to be done"
+			}
+		}
 	}
 	if err := o.update(context.WithoutCancel(ctx), d, end); err != nil {
 		o.log.Error("the end of a deployment is not stored", "deployment", d.id, "err", err)

@@ -34,6 +34,13 @@ func TestGroup(t *testing.T) {
 			t.Errorf("the part is %+v, and its gate was asked first: %v", d, asked)
 		}
 		g.Say("shop: it is up")
+		before, err := o.Deployment(ctx, "team", g.ID())
+		must(t, err)
+		defer func() {
+			if before.Results[0].Status != "pending" {
+				t.Error("what was told changes afterwards")
+			}
+		}()
 		return g.Update(ctx, func(all *deploy.Deployment) { all.Results[0].Status = "success" })
 	})
 	must(t, err)
@@ -76,7 +83,10 @@ func TestGroupFails(t *testing.T) {
 	w.nothingLeft()
 
 	begun := make(chan struct{})
-	g, err = o.Group(t.Context(), group(), func(ctx context.Context, _ *deploy.Group) error {
+	g, err = o.Group(t.Context(), group(), func(ctx context.Context, g *deploy.Group) error {
+		must(t, g.Update(ctx, func(d *deploy.Deployment) {
+			d.Results = []deploy.Result{{Name: "shop/production", Operation: "create", Status: "success"}, {Name: "site/production", Operation: "create", Status: "pending"}}
+		}))
 		close(begun)
 		<-ctx.Done()
 		return ctx.Err()
@@ -85,8 +95,12 @@ func TestGroupFails(t *testing.T) {
 	<-begun
 	stop()
 	o, _ = w.run()
-	if got, _ := ended(t, o, g.ID); got.Status != deploy.Failed || got.Failure.Code != "deploy.interrupted" {
+	got, _ := ended(t, o, g.ID)
+	if got.Status != deploy.Failed || got.Failure.Code != "deploy.interrupted" {
 		t.Errorf("got %+v", got)
+	}
+	if r := got.Results; len(r) != 2 || r[0].Status != "success" || r[1].Status != "skipped" || r[1].Message == "" {
+		t.Errorf("the results are %+v", r)
 	}
 }
 
