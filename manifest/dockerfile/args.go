@@ -50,6 +50,9 @@ func (e env) Keys() []string { return slices.Sorted(maps.Keys(e)) }
 // expand puts arguments in their places, as in a shell: $X, ${X}, ${X:-word}. Its
 // error is what is wanted instead.
 func (r *reader) expand(word string) (string, error) {
+	if len(word) > maxWord {
+		return "", errors.New("a shorter word")
+	}
 	lex := shell.NewLex(r.file.escape)
 	out, err := lex.ProcessWordWithMatches(word, env(r.args))
 	if err != nil {

@@ -21,6 +21,9 @@ const (
 	// maxName bounds a reference, in bytes; the distribution specification has 255 for the name,
 	// and a tag or digest comes behind.
 	maxName = 512
+	// maxWord bounds a word before arguments are put in their places, in bytes: a line of
+	// nothing but $A would become hundreds of megabytes.
+	maxWord = 4096
 	// maxFaults bounds what is told of a file that is wrong on every line.
 	maxFaults = 20
 )

@@ -3,6 +3,7 @@ package dockerfile
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -174,4 +175,20 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestExpansionIsBounded: a name of arguments, on lines that go on, is refused before it is
+// made.
+func TestExpansionIsBounded(t *testing.T) {
+	text := "ARG A=" + strings.Repeat("a", maxName) + "\nFROM " + strings.Repeat(strings.Repeat("$A", 30_000)+"\\\n", 17) + "\n"
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := Parse([]byte(text), amd64)
+	runtime.ReadMemStats(&after)
+	if status.ReasonOf(err) != "build.dockerfile" || !strings.Contains(err.Error(), "a shorter word") {
+		t.Errorf("got %v", err)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {
+		t.Errorf("%d MiB were taken for %d bytes", n>>20, len(text))
+	}
 }

@@ -55,7 +55,11 @@ func (p *Pods) base(ctx context.Context, img *oci.Image) (*base, error) {
 	p.bases[id] = &base{owner: owner, image: image, key: key, id: id, jobs: 1, last: p.cfg.Now()}
 	b := p.bases[id]
 	p.mu.Unlock()
-	return b, p.dropBases(ctx, prefix)
+	if err := p.dropBases(ctx, prefix); err != nil {
+		p.doneWith(b)
+		return nil, err
+	}
+	return b, nil
 }
 
 func (p *Pods) knownBase(id string) *base {
