@@ -1,6 +1,7 @@
 package pull_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -70,5 +71,26 @@ func TestGitOnlyDeploysAnew(t *testing.T) {
 		if diff := cmp.Diff([]string{"blog/production " + operation + " success", "shop/production " + operation + " success"}, results(d)); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+// TestAnotherRepository: a sync removes what its own repository has no more, and nothing
+// that another one brought.
+func TestAnotherRepository(t *testing.T) {
+	w := newWorld(t)
+	w.server.Repo("acme/app").Commit("main", two())
+	n := w.run()
+	n.put("acme/app", below("apps/"))
+	_, err := n.sync("")
+	must(t, err)
+	w.server.Repo("acme/moved").Commit("main", two("apps/shop/app.yaml", ""))
+	n.put("acme/moved", below("apps/"))
+	d, err := n.sync("")
+	must(t, err)
+	if diff := cmp.Diff([]string{"blog/production create success"}, results(d)); diff != "" {
+		t.Error(diff)
+	}
+	if _, ok := w.apps["shop/production"]; !ok || slices.Contains(w.log, "remove shop") {
+		t.Errorf("an app of the earlier repository is gone: %q", w.log)
 	}
 }

@@ -138,7 +138,8 @@ func (p *Puller) Put(ctx context.Context, c Config, version uint64) (Status, err
 				c.WebhookSecret = s.WebhookSecret
 			}
 		} else {
-			s.Commit, s.Partial, s.At = "", "", time.Time{}
+			// What another repository applied is not this one's to remove.
+			s.Commit, s.Partial, s.At, s.Apps = "", "", time.Time{}, nil
 		}
 		s.Config = c
 		return nil
