@@ -244,7 +244,7 @@ func TestStartIsGivenUp(t *testing.T) {
 	s := b.Spec("sleep")
 	b.Create(s)
 	given := 0
-	for after := 2 * time.Millisecond; after < 200*time.Millisecond; after += 4 * time.Millisecond {
+	for after := 2 * time.Millisecond; after < 200*time.Millisecond; after += 9 * time.Millisecond {
 		ctx, cancel := context.WithTimeout(t.Context(), after)
 		err := b.Start(ctx, s.ID)
 		cancel()
