@@ -11,7 +11,7 @@ STATIC  := provider/build/static/static.zst
 # One set of compiled dependencies serves the programs, vet and staticcheck; tests are
 # vetted by the target check.
 GOPURE  := CGO_ENABLED=0 GOFLAGS="$$(go env GOFLAGS) -trimpath"
-GOTEST  := go test -race -vet=off -shuffle=on -timeout 30m
+GOTEST  := go test -race -vet=off -shuffle=on -timeout 45m
 FUZZTIME ?= 60s
 
 help: ## list the targets

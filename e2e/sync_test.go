@@ -45,15 +45,20 @@ func openSyncer(t *testing.T) *syncer {
 	return r
 }
 
-// clean deletes all apps: a test leaves no pod behind.
+// clean deletes all apps: a test leaves no pod behind. A deployment whose app answers
+// already may be under way for a moment yet.
 func (r *syncer) clean() {
 	var list struct{ Data []struct{ ID string } }
 	c := harness.Socket(r.Info.APISocket)
 	harness.JSON(r.t, c, "GET", "/api/v1/apps", &list)
 	for _, a := range list.Data {
-		if code := harness.JSON(r.t, c, "DELETE", "/api/v1/apps/"+a.ID, nil); code != 204 {
-			r.t.Errorf("deleting app %s: %d", a.ID, code)
-		}
+		harness.Eventually(r.t, "app "+a.ID+" is deleted", func() bool {
+			code := harness.JSON(r.t, c, "DELETE", "/api/v1/apps/"+a.ID, nil)
+			if code != 204 && code != 409 {
+				r.t.Errorf("deleting app %s: %d", a.ID, code)
+			}
+			return code == 204
+		})
 	}
 }
 

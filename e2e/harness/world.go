@@ -105,10 +105,11 @@ func env(home string) []string {
 	return []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir()}
 }
 
-// Eventually waits until ok, polling, and fails the test after a minute.
+// Eventually waits until ok, polling, and fails the test after a minute. It may be called
+// when the test ends, too.
 func Eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
