@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"apocryph/p2p/git"
@@ -49,7 +50,10 @@ func (w *world) searched(q *builds.Queue, events []builds.Event) {
 		must(w.t, err)
 		look("an event", b)
 	}
-	for _, b := range w.said {
+	w.mu.Lock()
+	said := slices.Clone(w.said)
+	w.mu.Unlock()
+	for _, b := range said {
 		look("the provenance", fmt.Appendf(nil, "%+v", b))
 	}
 	must(w.t, filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
