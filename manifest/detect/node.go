@@ -68,15 +68,18 @@ func (f *finder) packageJSON() (*packageJSON, error) {
 	return &pkg, nil
 }
 
-// managers are the programs that run a script of package.json, where one calls another.
-var managers = []string{"npm", "npx", "yarn", "pnpm", "bun"}
+// PackageManager says whether a program is one that runs scripts of package.json, which a
+// base image need not have.
+func PackageManager(program string) bool {
+	return slices.Contains([]string{"npm", "npx", "yarn", "pnpm", "bun"}, program)
+}
 
 // nodeStart runs the line of scripts.start as npm would, and without it: the program is
 // the first process and gets the signals, and a base need not have npm. Its commands
 // are those of the dependencies. What npm does beside that is left to it.
 func nodeStart(pkg *packageJSON, start string) *Plan {
 	p := &Plan{Runtime: Node, Argv: []string{"npm", "start"}, Evidence: []string{"package.json has scripts.start: " + quote(start)}}
-	if pkg.Scripts["prestart"] != "" || pkg.Scripts["poststart"] != "" || !printable(start) || len(start) > maxCommand || slices.Contains(managers, firstWord(start)) {
+	if pkg.Scripts["prestart"] != "" || pkg.Scripts["poststart"] != "" || !printable(start) || len(start) > maxCommand || PackageManager(firstWord(start)) {
 		return p
 	}
 	argv := splitCommand(start)

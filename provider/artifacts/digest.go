@@ -20,16 +20,17 @@ const (
 	SHA512 = "sha-512"
 )
 
-// expectation is what a client says the digests of its content are.
-type expectation struct {
+// Expectation is what a client says the digests of its content are.
+type Expectation struct {
 	want map[string][]byte
 	sums map[string]hash.Hash
 }
 
-// expect refuses algorithms that are not checked: a digest that nobody looked
-// at would seem to have matched.
-func expect(want map[string][]byte) (*expectation, error) {
-	e := &expectation{want: want, sums: map[string]hash.Hash{}}
+// Expect takes digests by the names [SHA256] and [SHA512]. It refuses algorithms that are
+// not checked, as invalid_argument "artifact.digest": a digest that nobody looked at would
+// seem to have matched.
+func Expect(want map[string][]byte) (*Expectation, error) {
+	e := &Expectation{want: want, sums: map[string]hash.Hash{}}
 	var faults []status.Fault
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		switch name {
@@ -51,19 +52,21 @@ func expect(want map[string][]byte) (*expectation, error) {
 	return e, nil
 }
 
-func (e *expectation) hashes() []hash.Hash { return slices.Collect(maps.Values(e.sums)) }
+// Hashes are what all of the content has to be written to.
+func (e *Expectation) Hashes() []hash.Hash { return slices.Collect(maps.Values(e.sums)) }
 
 // sha256 is the hash of the whole content, where the content is all that comes: it is
 // not hashed twice for a client that said its digest.
-func (e *expectation) sha256() hash.Hash {
+func (e *Expectation) sha256() hash.Hash {
 	if e.sums[SHA256] == nil {
 		e.sums[SHA256] = sha256.New()
 	}
 	return e.sums[SHA256]
 }
 
-// check compares the digests after the content was hashed.
-func (e *expectation) check() error {
+// Check compares the digests after the content was hashed. Others are invalid_argument
+// "artifact.digest".
+func (e *Expectation) Check() error {
 	var faults []status.Fault
 	for _, name := range slices.Sorted(maps.Keys(e.want)) {
 		got := e.sums[name].Sum(nil)

@@ -103,7 +103,7 @@ func (s *Store) Offset(_ context.Context, ns, id string) (offset, length int64, 
 // A part longer than the rest is invalid_argument "upload.length", and nothing
 // of it is kept, as with errors of the disk.
 func (s *Store) Append(ctx context.Context, ns, id string, offset int64, r io.Reader, want map[string][]byte) (int64, error) {
-	exp, err := expect(want)
+	exp, err := Expect(want)
 	if err != nil {
 		return 0, err
 	}
@@ -136,7 +136,7 @@ func (s *Store) Append(ctx context.Context, ns, id string, offset int64, r io.Re
 }
 
 // part reads one part into a segment of its own.
-func (c *claim) part(ctx context.Context, st *state, r io.Reader, exp *expectation) error {
+func (c *claim) part(ctx context.Context, st *state, r io.Reader, exp *Expectation) error {
 	s, id := c.s, c.e.art.ID
 	if len(st.segments) >= maxSegments {
 		return status.New(status.ResourceExhausted, "upload.segments", "the upload has %d parts, and may have no more", len(st.segments)).
@@ -154,7 +154,7 @@ func (c *claim) part(ctx context.Context, st *state, r io.Reader, exp *expectati
 	if err != nil {
 		return c.undo(err)
 	}
-	out := s.pump(ctx, r, limit-st.offset(), w, c.grow, append(exp.hashes(), sum)...)
+	out := s.pump(ctx, r, limit-st.offset(), w, c.grow, append(exp.Hashes(), sum)...)
 	switch {
 	case out.write != nil:
 		err = out.write
@@ -165,7 +165,7 @@ func (c *claim) part(ctx context.Context, st *state, r io.Reader, exp *expectati
 	case out.read != nil && (len(exp.want) > 0 || out.n == 0):
 		err = interrupted(out.read, c.before)
 	case out.read == nil:
-		err = exp.check()
+		err = exp.Check()
 	}
 	if err == nil {
 		err = w.finish()

@@ -21,7 +21,7 @@ import (
 // error as its cause, an upload beside another conflict "artifact.busy". Nothing
 // of the content is kept in any of these cases.
 func (s *Store) Upload(ctx context.Context, ns, id string, r io.Reader, want map[string][]byte) (Artifact, error) {
-	exp, err := expect(want)
+	exp, err := Expect(want)
 	if err != nil {
 		return Artifact{}, err
 	}
@@ -38,7 +38,7 @@ func (s *Store) Upload(ctx context.Context, ns, id string, r io.Reader, want map
 		return Artifact{}, c.undo(err)
 	}
 	sum := exp.sha256()
-	out := s.pump(ctx, r, s.cfg.MaxBytes, w, c.grow, exp.hashes()...)
+	out := s.pump(ctx, r, s.cfg.MaxBytes, w, c.grow, exp.Hashes()...)
 	switch {
 	case out.write != nil:
 		err = out.write
@@ -47,7 +47,7 @@ func (s *Store) Upload(ctx context.Context, ns, id string, r io.Reader, want map
 	case out.read != nil:
 		err = interrupted(out.read, c.before)
 	default:
-		err = exp.check()
+		err = exp.Check()
 	}
 	if err == nil {
 		err = w.finish()
@@ -67,16 +67,16 @@ func (s *Store) Upload(ctx context.Context, ns, id string, r io.Reader, want map
 }
 
 // repeat compares content with that of a complete artifact.
-func (c *claim) repeat(ctx context.Context, r io.Reader, exp *expectation) (Artifact, error) {
+func (c *claim) repeat(ctx context.Context, r io.Reader, exp *Expectation) (Artifact, error) {
 	a := c.e.art
 	sum := exp.sha256()
 	free := func(int64) error { return nil }
-	out := c.s.pump(ctx, r, a.Size, io.Discard, free, exp.hashes()...)
+	out := c.s.pump(ctx, r, a.Size, io.Discard, free, exp.Hashes()...)
 	if out.read != nil && !errors.Is(out.read, errTooLong) {
 		return Artifact{}, interrupted(out.read, a.Size)
 	}
 	if out.read == nil {
-		if err := exp.check(); err != nil {
+		if err := exp.Check(); err != nil {
 			return Artifact{}, err
 		}
 		if hex.EncodeToString(sum.Sum(nil)) == a.SHA256 {

@@ -61,11 +61,15 @@ func parsePoetryLock(data []byte) ([]requirement, error) {
 		default:
 			return "", p.Source.Type
 		}
-		if table, ok := p.Markers.(map[string]any); ok {
-			marker, _ = table["main"].(string)
-			return marker, ""
+		of := p.Markers
+		if table, ok := of.(map[string]any); ok {
+			of = table["main"]
 		}
-		marker, _ = p.Markers.(string)
+		marker, ok := of.(string)
+		if !ok && of != nil {
+			// Without it the package would be wanted everywhere.
+			return "", "markers of an unknown form"
+		}
 		return marker, ""
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"apocryph/manifest/detect"
 	"apocryph/p2p/oci"
 	"apocryph/proto/status"
 )
@@ -94,7 +95,7 @@ func runnable(req Request, res *Result, base Base, c ocispec.Image, env map[stri
 			env[name] = v
 		}
 	}
-	if c := req.Plan.Argv[0]; c == "npm" || c == "npx" || c == "yarn" || c == "pnpm" {
+	if c := req.Plan.Argv[0]; detect.PackageManager(c) {
 		res.warn("the command is %s, which the base image must have: name a file for node to run", c)
 	}
 	layers := []oci.Layer{app}

@@ -17,9 +17,10 @@ import (
 )
 
 // A daemon that is killed while it starts a shim leaves one that containerd
-// does not know, and so does a start that is given up. It waits for ever for somebody to read its log, with its
-// socket open: the next shim of the same container would be told that it exists
-// already, and the container's start would wait for ever too.
+// does not know, and so does a start that fails halfway. It waits for ever for
+// somebody to read its log, with its socket open: the next shim of the same container
+// would be told that it exists already, and the container's start would wait for ever
+// too.
 
 // shimProcess is a shim, or the helper that starts one.
 type shimProcess struct {

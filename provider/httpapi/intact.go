@@ -2,16 +2,9 @@ package httpapi
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/hex"
-	"hash"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
 
-	"apocryph/proto/status"
 	"apocryph/provider/artifacts"
 )
 
@@ -19,44 +12,34 @@ import (
 // own header (RFC 9530). Without any, nothing is hashed.
 type intact struct {
 	io.Reader
-	want map[string][]byte
-	sums map[string]hash.Hash
+	said *artifacts.Expectation
 }
 
 func intactBody(h http.Header, in io.Reader) (*intact, error) {
 	want, err := digests(h)
+	if err != nil || len(want) == 0 {
+		return &intact{Reader: in}, err
+	}
+	said, err := artifacts.Expect(want)
 	if err != nil {
 		return nil, err
 	}
-	b := &intact{Reader: in, want: want, sums: map[string]hash.Hash{}}
-	for alg := range want {
-		b.sums[alg] = sha256.New()
-		if alg == artifacts.SHA512 {
-			b.sums[alg] = sha512.New()
-		}
-		b.Reader = io.TeeReader(b.Reader, b.sums[alg])
+	b := &intact{in, said}
+	for _, sum := range said.Hashes() {
+		b.Reader = io.TeeReader(b.Reader, sum)
 	}
 	return b, nil
 }
 
 // check reads what is left, since the digest is of that as well, and compares.
 func (b *intact) check() error {
-	if len(b.want) == 0 {
+	if b.said == nil {
 		return nil
 	}
 	if _, err := io.Copy(io.Discard, b); err != nil {
 		return err
 	}
-	var faults []status.Fault
-	for _, alg := range slices.Sorted(maps.Keys(b.want)) {
-		if got := b.sums[alg].Sum(nil); !bytes.Equal(got, b.want[alg]) {
-			faults = append(faults, status.Fault{Field: "digest " + alg, Got: hex.EncodeToString(got), Want: hex.EncodeToString(b.want[alg])})
-		}
-	}
-	if len(faults) > 0 {
-		return status.Invalid("artifact.digest", "the content", faults).WithHint("the content changed on its way: send it again")
-	}
-	return nil
+	return b.said.Check()
 }
 
 // intact holds a body that is in memory against the digests of its header.

@@ -25,8 +25,8 @@ func newPartsSum(wanted bool) partsSum {
 	return partsSum{sha256.New()}
 }
 
-// part takes in a part while read reads it, and holds it against its digests. Lengths keep two parts from being read as
-// another two.
+// part takes in a part while read reads it, and holds it against its digests. Lengths
+// keep two parts from being read as another two.
 func (s partsSum) part(p *multipart.Part, read func(io.Reader) error) error {
 	body, err := intactBody(http.Header(p.Header), framed{p})
 	if err != nil {

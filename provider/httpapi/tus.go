@@ -33,7 +33,7 @@ func tus(handle func(*call) error) func(*call) error {
 		if c.r.Method != http.MethodOptions && c.r.Header.Get("Tus-Resumable") != tusVersion {
 			h.Set("Tus-Version", tusVersion)
 			return &answerError{
-				err:  status.Invalid("upload.version", "the protocol", []status.Fault{{Field: "Tus-Resumable", Got: header(c.r.Header.Get("Tus-Resumable")), Want: tusVersion}}),
+				err:  status.Invalid("upload.version", "the protocol", []status.Fault{{Field: "Tus-Resumable", Got: orNothing(c.r.Header.Get("Tus-Resumable")), Want: tusVersion}}),
 				code: http.StatusPreconditionFailed,
 			}
 		}
@@ -57,7 +57,7 @@ func tusLength(h http.Header, deferred bool) (int64, error) {
 	}
 	n, err := strconv.ParseUint(text, 10, 63)
 	if err != nil {
-		return 0, status.Invalid("upload.length", "the upload", []status.Fault{{Field: "Upload-Length", Got: header(text), Want: "a number of bytes, or Upload-Defer-Length: 1"}})
+		return 0, status.Invalid("upload.length", "the upload", []status.Fault{{Field: "Upload-Length", Got: orNothing(text), Want: "a number of bytes, or Upload-Defer-Length: 1"}})
 	}
 	return int64(n), nil
 }
@@ -164,7 +164,7 @@ func (c *call) tusPatch() error {
 	text := c.r.Header.Get("Upload-Offset")
 	offset, err := strconv.ParseUint(text, 10, 63)
 	if err != nil {
-		return status.Invalid("upload.offset_malformed", "the upload", []status.Fault{{Field: "Upload-Offset", Got: header(text), Want: "the number of bytes that are here"}})
+		return status.Invalid("upload.offset_malformed", "the upload", []status.Fault{{Field: "Upload-Offset", Got: orNothing(text), Want: "the number of bytes that are here"}})
 	}
 	want, err := digests(c.r.Header)
 	if err != nil {
@@ -198,7 +198,7 @@ func (c *call) tusPatch() error {
 	return nil
 }
 
-// header is a header's value as an error repeats it.
-func header(text string) string { return cmp.Or(brief(text), "nothing") }
+// orNothing is a header's value as an error repeats it.
+func orNothing(text string) string { return cmp.Or(brief(text), "nothing") }
 
 func (c *call) tusDelete() error { return c.deleteArtifact() }
